@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * engine_sdb.c
+ *
+ * Idea: sdb through its public headers only, as an application would use it. A batch is a blind
+ * transaction, a lone change a batch of its own, a lone read sdb_get_copy; a snapshot or a cursor
+ * is a reading transaction.
+ *
+ * Source: sdb/kv.h.
+ */
+#include "bench/engine.h"
+
+#include <sdb/sdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_SIZE = 4096 };
+
+struct bench_db {
+    sdb_db *db;
+    sdb_keyspace *keyspace;
+    size_t value_size;
+};
+
+struct bench_session {
+    sdb_db *db;
+    sdb_keyspace *keyspace;
+    sdb_txn *writer; /* between write_begin and write_commit */
+    sdb_txn *reader; /* between read_begin and read_end, cursor_open and cursor_close */
+    sdb_cursor *cursor;
+    size_t capacity;
+    unsigned char buffer[]; /* capacity bytes, for sdb_get_copy */
+};
+
+static bench_answer failed(const char *call, sdb_status status)
+{
+    return bench_fail("%s: %s: %s", call, sdb_status_name(status), sdb_errmsg());
+}
+
+static sdb_slice slice(bench_bytes bytes)
+{
+    return (sdb_slice){.data = bytes.data, .size = bytes.size};
+}
+
+static bench_bytes bytes_of(sdb_slice s)
+{
+    return (bench_bytes){.data = s.data, .size = s.size};
+}
+
+static void version(char *out, size_t size)
+{
+    snprintf(out, size, "%s", sdb_version());
+}
+
+static bench_answer db_open(const bench_setup *setup, bench_db **out_db)
+{
+    static const sdb_durability levels[] = {
+        [BENCH_DURABILITY_NONE] = SDB_DURABILITY_NONE,
+        [BENCH_DURABILITY_GROUP] = SDB_DURABILITY_GROUP,
+        [BENCH_DURABILITY_FULL] = SDB_DURABILITY_FULL,
+    };
+    sdb_options options = SDB_OPTIONS_INIT;
+    char path[PATH_SIZE];
+    bench_db *db = calloc(1, sizeof *db);
+    bench_answer answer;
+    sdb_status status;
+
+    if (db == NULL) return bench_fail("out of memory");
+    snprintf(path, sizeof path, "%s/bench.sdb", setup->directory);
+    options.cache_bytes = setup->cache_bytes;
+    options.durability = levels[setup->durability];
+    db->value_size = setup->value_size;
+    status = sdb_open(path, &options, &db->db);
+    if (status != SDB_OK) {
+        answer = failed("sdb_open", status);
+        free(db);
+        return answer;
+    }
+    status = sdb_keyspace_open(db->db, "bench", 0, &db->keyspace);
+    if (status != SDB_OK) {
+        answer = failed("sdb_keyspace_open", status);
+        (void)sdb_close(db->db);
+        free(db);
+        return answer;
+    }
+    *out_db = db;
+    return BENCH_OK;
+}
+
+static bench_answer db_close(bench_db *db)
+{
+    sdb_status status = sdb_close(db->db);
+
+    free(db);
+    return status == SDB_OK ? BENCH_OK : failed("sdb_close", status);
+}
+
+static bench_answer settle(bench_db *db)
+{
+    sdb_status status = sdb_checkpoint(db->db);
+
+    return status == SDB_OK ? BENCH_OK : failed("sdb_checkpoint", status);
+}
+
+static bench_answer session_open(bench_db *db, bench_session **out_session)
+{
+    bench_session *session = calloc(1, sizeof *session + db->value_size);
+
+    if (session == NULL) return bench_fail("out of memory");
+    session->db = db->db;
+    session->keyspace = db->keyspace;
+    session->capacity = db->value_size;
+    *out_session = session;
+    return BENCH_OK;
+}
+
+static void session_close(bench_session *session)
+{
+    if (session == NULL) return;
+    sdb_cursor_close(session->cursor);
+    sdb_txn_abort(session->reader);
+    sdb_txn_abort(session->writer);
+    free(session);
+}
+
+static bench_answer write_begin(bench_session *session)
+{
+    sdb_status status = sdb_txn_begin(session->db, SDB_TXN_BATCH, &session->writer);
+
+    return status == SDB_OK ? BENCH_OK : failed("sdb_txn_begin", status);
+}
+
+static bench_answer write_commit(bench_session *session)
+{
+    sdb_status status = sdb_txn_commit(session->writer);
+
+    session->writer = NULL;
+    return status == SDB_OK ? BENCH_OK : failed("sdb_txn_commit", status);
+}
+
+static bench_answer put(bench_session *session, bench_bytes key, bench_bytes value)
+{
+    sdb_status status = sdb_put(session->writer, session->keyspace, slice(key), slice(value));
+
+    return status == SDB_OK ? BENCH_OK : failed("sdb_put", status);
+}
+
+static bench_answer del(bench_session *session, bench_bytes key)
+{
+    sdb_status status = sdb_del(session->writer, session->keyspace, slice(key));
+
+    return status == SDB_OK ? BENCH_OK : failed("sdb_del", status);
+}
+
+static bench_answer read_begin(bench_session *session)
+{
+    sdb_status status = sdb_txn_begin(session->db, SDB_TXN_READ, &session->reader);
+
+    return status == SDB_OK ? BENCH_OK : failed("sdb_txn_begin", status);
+}
+
+static void read_end(bench_session *session)
+{
+    sdb_txn_abort(session->reader);
+    session->reader = NULL;
+}
+
+static bench_answer get(bench_session *session, bench_bytes key, bench_bytes *out_value)
+{
+    sdb_status status;
+
+    if (session->reader != NULL) {
+        sdb_slice value;
+
+        status = sdb_get(session->reader, session->keyspace, slice(key), &value);
+        if (status == SDB_OK) *out_value = bytes_of(value);
+    } else {
+        size_t size;
+
+        status =
+            sdb_get_copy(session->keyspace, slice(key), session->buffer, session->capacity, &size);
+        if (status == SDB_OK) *out_value = (bench_bytes){.data = session->buffer, .size = size};
+    }
+    if (status == SDB_OK) return BENCH_OK;
+    return status == SDB_NOTFOUND ? BENCH_END : failed("sdb_get", status);
+}
+
+static bench_answer cursor_open(bench_session *session)
+{
+    sdb_status status;
+
+    if (read_begin(session) != BENCH_OK) return BENCH_FAILED;
+    status = sdb_cursor_open(session->reader, session->keyspace, NULL, &session->cursor);
+    if (status == SDB_OK) return BENCH_OK;
+    (void)failed("sdb_cursor_open", status);
+    read_end(session);
+    return BENCH_FAILED;
+}
+
+static bench_answer cursor_move(bench_session *session, bench_move move, bench_bytes key,
+                                bench_entry *out_entry)
+{
+    sdb_slice k;
+    sdb_slice v;
+    sdb_status status = SDB_INVALID;
+
+    switch (move) {
+    case BENCH_FIRST: status = sdb_cursor_first(session->cursor, &k, &v); break;
+    case BENCH_LAST: status = sdb_cursor_last(session->cursor, &k, &v); break;
+    case BENCH_SEEK: status = sdb_cursor_seek(session->cursor, slice(key), &k, &v); break;
+    case BENCH_NEXT: status = sdb_cursor_next(session->cursor, &k, &v); break;
+    case BENCH_PREV: status = sdb_cursor_prev(session->cursor, &k, &v); break;
+    }
+    if (status == SDB_END) return BENCH_END;
+    if (status != SDB_OK) return failed("sdb_cursor", status);
+    *out_entry = (bench_entry){.key = bytes_of(k), .value = bytes_of(v)};
+    return BENCH_OK;
+}
+
+static void cursor_close(bench_session *session)
+{
+    sdb_cursor_close(session->cursor);
+    session->cursor = NULL;
+    read_end(session);
+}
+
+extern const bench_engine bench_engine_sdb;
+const bench_engine bench_engine_sdb = {
+    .name = "sdb",
+    .settings =
+        "cache --cache_mb, pages of 8 KiB, checkpoint every 256 MiB of log; durability "
+        "NONE, fillsync: FULL; batches are SDB_TXN_BATCH, lone puts a batch of their own, lone "
+        "reads sdb_get_copy, snapshots and cursors SDB_TXN_READ",
+    .version = version,
+    .open = db_open,
+    .close = db_close,
+    .settle = settle,
+    .session_open = session_open,
+    .session_close = session_close,
+    .write_begin = write_begin,
+    .write_commit = write_commit,
+    .put = put,
+    .del = del,
+    .read_begin = read_begin,
+    .read_end = read_end,
+    .get = get,
+    .cursor_open = cursor_open,
+    .cursor_move = cursor_move,
+    .cursor_close = cursor_close,
+};

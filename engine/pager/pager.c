@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pager.c: opening, closing, pins, figures.
+ *
+ * Idea: address space is reserved for all the state words there could be and for all frames of the
+ * cache; the system gives memory to what is touched.
+ * Invariants: I1 a pager that was opened writes nothing until a page is evicted or a checkpoint is
+ * made.
+ * Costs: opening reads the page map. Not here: what the pages mean.
+ */
+#include "engine/pager/pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "engine/base/mem.h"
+#include "engine/base/status.h"
+
+enum { HUGE_PAGE = 2 * 1024 * 1024 };
+
+static const uint64_t words_wanted = UINT64_C(1) << 30, words_least = UINT64_C(1) << 16;
+
+static void *map_memory(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* Reserves state words: as many as the address space that we may have allows. */
+static sdb_status reserve_words(struct pager *p)
+{
+    for (p->word_limit = words_wanted; p->word_limit >= words_least; p->word_limit /= 2) {
+        void *memory = map_memory((size_t)p->word_limit * sizeof *p->words);
+
+        if (memory) {
+            p->words = memory;
+            return SDB_OK;
+        }
+    }
+    return FAIL(SDB_NOMEM, "no address space for %llu page state words",
+                (unsigned long long)words_least);
+}
+
+static sdb_status make_frames(struct pager *p)
+{
+    uint64_t count = p->options.cache_bytes / p->page_size;
+
+    if (count < POOL_FRAMES_LEAST) count = POOL_FRAMES_LEAST;
+    if (count > WORD_FRAME_MASK - 1) count = WORD_FRAME_MASK - 1;
+    p->frame_count = (uint32_t)count;
+    p->arena_bytes = (size_t)count * p->page_size;
+    p->arena = map_memory(p->arena_bytes);
+    if (!p->arena)
+        return FAIL(SDB_NOMEM, "no address space for a cache of %zu bytes: ask for less",
+                    p->arena_bytes);
+    if (p->arena_bytes >= 8 * HUGE_PAGE) (void)madvise(p->arena, p->arena_bytes, MADV_HUGEPAGE);
+    p->frames = sdb__mem_zalloc(p->allocator, p->frame_count, sizeof *p->frames);
+    p->free_frames = sdb__mem_alloc(p->allocator, p->frame_count * sizeof *p->free_frames);
+    if (!p->frames || !p->free_frames) return SDB_NOMEM;
+    for (uint32_t i = 0; i < p->frame_count; i++) p->free_frames[i] = p->frame_count - 1 - i;
+    p->free_count = p->frame_count;
+    return SDB_OK;
+}
+
+static sdb_status pager_new(const struct pager_options *options, uint32_t page_size,
+                            struct pager **out_pager)
+{
+    struct pager *p = sdb__mem_zalloc(options->allocator, 1, sizeof *p);
+    sdb_status status;
+
+    if (!p) return SDB_NOMEM;
+    p->options = *options;
+    p->allocator = options->allocator;
+    p->page_size = page_size;
+    (void)pthread_mutex_init(&p->pool_lock, NULL);
+    (void)pthread_mutex_init(&p->map_lock, NULL);
+    (void)pthread_mutex_init(&p->queue_lock, NULL);
+    status = sdb__map_init(&p->map, p->allocator, page_size);
+    if (status == SDB_OK) status = reserve_words(p);
+    if (status == SDB_OK) status = make_frames(p);
+    if (status != SDB_OK) {
+        sdb__pager_close(p);
+        return status;
+    }
+    atomic_store(&p->epoch, p->map.epoch);
+    p->next_id = PAGE_NONE + 1;
+    *out_pager = p;
+    return SDB_OK;
+}
+
+sdb_status sdb__pager_create(const struct pager_options *options, const struct superblock *first,
+                             struct pager **out_pager)
+{
+    struct pager *p;
+    sdb_status status;
+
+    TRY(pager_new(options, first->page_size, &p));
+    p->superblock = *first;
+    status = sdb__map_reach(&p->map, PAGE_NONE);
+    if (status != SDB_OK) {
+        sdb__pager_close(p);
+        return status;
+    }
+    *out_pager = p;
+    return SDB_OK;
+}
+
+/* Collects the ids below the page limit that name no page, lowest on top. */
+static sdb_status find_free_ids(struct pager *p)
+{
+    for (uint64_t id = p->next_id - 1; id > PAGE_NONE; id--)
+        if (sdb__map_get(&p->map, id).place == 0) {
+            TRY(sdb__mem_reserve(p->allocator, &p->free_ids, &p->free_id_capacity,
+                                 p->free_id_count + 1, sizeof *p->free_ids));
+            p->free_ids[p->free_id_count++] = (uint32_t)id;
+        }
+    return SDB_OK;
+}
+
+sdb_status sdb__pager_open(const struct pager_options *options, struct pager **out_pager)
+{
+    struct superblock_pair pair;
+    struct superblock *newest;
+    struct io_queue *queue;
+    struct pager *p = NULL;
+    sdb_status status;
+
+    TRY(sdb__io_queue_new(options->io, 1, &queue));
+    status = sdb__superblock_read(queue, options->file, &pair);
+    newest = &pair.slot[status == SDB_OK ? pair.newest : 0];
+    if (status == SDB_OK) status = pager_new(options, newest->page_size, &p);
+    if (status == SDB_OK)
+        status = sdb__map_load(&p->map, queue, options->file, newest, NULL, NULL);
+    sdb__io_queue_free(queue);
+    if (status == SDB_OK && newest->page_limit > p->word_limit)
+        status = FAIL(SDB_NOMEM, "%s: %llu pages need more address space than this process has",
+                      sdb__io_path(options->file), (unsigned long long)newest->page_limit);
+    if (status == SDB_OK) {
+        p->superblock = *newest;
+        p->slot = pair.newest;
+        p->next_id = newest->page_limit > 1 ? newest->page_limit : 1;
+        status = find_free_ids(p);
+    }
+    if (status != SDB_OK) {
+        sdb__pager_close(p);
+        return status;
+    }
+    *out_pager = p;
+    return SDB_OK;
+}
+
+void sdb__pager_close(struct pager *p)
+{
+    if (!p) return;
+    for (size_t i = 0; i < p->queue_count; i++) sdb__io_queue_free(p->queues[i]);
+    sdb__mem_free(p->allocator, p->queues);
+    sdb__mem_free(p->allocator, p->free_ids);
+    sdb__mem_free(p->allocator, p->free_frames);
+    sdb__mem_free(p->allocator, p->frames);
+    if (p->arena) (void)munmap(p->arena, p->arena_bytes);
+    if (p->words) (void)munmap((void *)p->words, (size_t)p->word_limit * sizeof *p->words);
+    sdb__map_done(&p->map);
+    (void)pthread_mutex_destroy(&p->queue_lock);
+    (void)pthread_mutex_destroy(&p->map_lock);
+    (void)pthread_mutex_destroy(&p->pool_lock);
+    sdb__mem_free(p->allocator, p);
+}
+
+const struct superblock *sdb__pager_superblock(const struct pager *p)
+{
+    return &p->superblock;
+}
+
+uint32_t sdb__pager_page_size(const struct pager *p)
+{
+    return p->page_size;
+}
+
+void sdb__pager_pin(struct pager *p, struct superblock *out_superblock)
+{
+    (void)pthread_mutex_lock(&p->map_lock);
+    p->pins++;
+    *out_superblock = p->superblock;
+    (void)pthread_mutex_unlock(&p->map_lock);
+}
+
+void sdb__pager_unpin(struct pager *p)
+{
+    (void)pthread_mutex_lock(&p->map_lock);
+    if (--p->pins == 0) sdb__map_unpinned(&p->map);
+    (void)pthread_mutex_unlock(&p->map_lock);
+}
+
+sdb_status sdb__pager_shrink_file(struct pager *p)
+{
+    uint64_t bytes, wanted;
+    sdb_status status;
+
+    (void)pthread_mutex_lock(&p->map_lock); /* so that nobody takes blocks beyond the new end */
+    sdb__space_shrink(&p->map.space);
+    wanted = p->map.space.end * SPACE_BLOCK;
+    status = sdb__io_size(p->options.file, &bytes);
+    if (status == SDB_OK && bytes > wanted)
+        status = sdb__io_truncate(p->options.file, wanted);
+    (void)pthread_mutex_unlock(&p->map_lock);
+    return status;
+}
+
+bool sdb__pager_wants_checkpoint(struct pager *p)
+{
+    return atomic_load_explicit(&p->dirty_count, memory_order_relaxed) > p->frame_count / 2;
+}
+
+void sdb__pager_stats(struct pager *p, struct pager_stats *out_stats)
+{
+    struct pager_stats s = {.cache_limit_bytes = p->arena_bytes};
+
+    (void)pthread_mutex_lock(&p->map_lock);
+    (void)!sdb__io_size(p->options.file, &s.file_bytes);
+    s.used_bytes = p->map.space.used * SPACE_BLOCK;
+    s.extents = p->map.extents;
+    s.pages = p->next_id - 1 - p->free_id_count - s.extents; /* new ones have no place yet */
+    (void)pthread_mutex_unlock(&p->map_lock);
+    (void)pthread_mutex_lock(&p->pool_lock);
+    s.cache_bytes = (uint64_t)(p->frame_count - p->free_count) * p->page_size;
+    (void)pthread_mutex_unlock(&p->pool_lock);
+    s.dirty_pages = atomic_load(&p->dirty_count);
+    s.evicted = atomic_load(&p->evicted);
+    s.written = atomic_load(&p->written);
+    for (unsigned i = 0; i < POOL_SHARDS; i++) {
+        s.hits += atomic_load(&p->counters[i].hits);
+        s.misses += atomic_load(&p->counters[i].misses);
+    }
+    *out_stats = s;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pager.h: pages that look like memory, and checkpoints that make them last.
+ *
+ * Words. A *page* is page_size bytes with an id that never changes. A *frame* is memory that holds
+ * a page. A *place* is a run of blocks in the file where a page's bytes stand; the *page map* tells
+ * for each id its place and the checksum of what stands there. An *extent* is a run of bytes of any
+ * length, with an id and a map entry like a page, but written once and read whole; it never lives
+ * in a frame. A *checkpoint* is the state of all pages at one instant, on disk, found from a
+ * superblock.
+ *
+ * Promises
+ *   P1 A place that the last durable checkpoint (or one being written) refers to is never
+ *   overwritten: changed
+ *      pages go to free blocks, and blocks that fall out of use in checkpoint N are free once N + 1
+ *      is durable.
+ *   P2 What comes back from disk is what was written there, or the answer is SDB_CORRUPT: the
+ *   checksum stands in
+ *      the map, so a torn, lost or misdirected write is seen.
+ *   P3 Between the cut and the end of a checkpoint pages may change: the first change after the cut
+ *   writes
+ *      the page's old image first.
+ *   P4 Memory for frames stays within the cache size, whatever is asked.
+ *
+ * Latches. A page is used under its latch: shared (many, reading) or exclusive (one, changing).
+ * Latch from the root of a tree downwards, left to right; hold few. Before the first change under
+ * an exclusive latch call sdb__pager_dirty, which may fail; nothing has changed then. Latches are
+ * spin-then-yield: hold them briefly.
+ *
+ * Threads: every call from any thread, except where a line says otherwise.
+ */
+#ifndef SDB_ENGINE_PAGER_PAGER_H
+#define SDB_ENGINE_PAGER_PAGER_H
+
+#include "engine/io/io.h"
+#include "engine/pager/superblock.h"
+
+struct pager;
+
+enum { PAGE_NONE = 0 }; /* no page has id 0 */
+#define PAGE_ID_MOST UINT64_C(0xfffffffe)
+
+/* A latched page. Borrowed until unlatched. */
+struct page {
+    uint8_t *data;
+    uint64_t id;
+};
+
+/* Where an extent stands. `place` 0: nowhere. */
+struct extent {
+    uint64_t place;
+    uint64_t checksum;
+    uint64_t size; /* bytes */
+};
+
+struct pager_options {
+    struct io *io;
+    struct io_file *file;        /* borrowed until close */
+    const sdb_allocator *allocator;
+    uint64_t cache_bytes;
+    bool readonly;
+    /* Judges a page that was read, so that those who use it need not doubt its structure: NULL, or what
+     * is wrong with it. May be NULL. */
+    const char *(*verify)(const uint8_t *data, uint32_t page_size, uint64_t id);
+};
+
+/* ---- opening ------------------------------------------------------------------------------ */
+
+/*
+ * A new, empty database in an empty file: nothing is written before the first checkpoint.
+ * `first` has page_size, database_id, lsn and made_ms set. *out_pager is owned: sdb__pager_close.
+ */
+SDB_MUST_USE sdb_status sdb__pager_create(const struct pager_options *options,
+                                          const struct superblock *first,
+                                          struct pager **out_pager);
+/* Opens the newest checkpoint in the file. */
+SDB_MUST_USE sdb_status sdb__pager_open(const struct pager_options *options,
+                                        struct pager **out_pager);
+/* Frees the handle; writes nothing. NULL is allowed. */
+void sdb__pager_close(struct pager *pager);
+
+/*
+ * The newest durable superblock. Borrowed; changes only with a checkpoint or
+ * sdb__pager_announce_log.
+ */
+const struct superblock *sdb__pager_superblock(const struct pager *pager);
+uint32_t sdb__pager_page_size(const struct pager *pager);
+
+/* ---- pages -------------------------------------------------------------------------------- */
+
+/*
+ * Latches a page, reading it if need be. SDB_CORRUPT: there is no such page, or its bytes are
+ * damaged.
+ */
+SDB_MUST_USE sdb_status sdb__pager_latch_shared(struct pager *pager, uint64_t id,
+                                                struct page *out_page);
+SDB_MUST_USE sdb_status sdb__pager_latch_exclusive(struct pager *pager, uint64_t id,
+                                                   struct page *out_page);
+void sdb__pager_unlatch_shared(struct pager *pager, const struct page *page);
+void sdb__pager_unlatch_exclusive(struct pager *pager, const struct page *page);
+
+/*
+ * Version of a latched page: grows with each exclusive unlatch; comes back only after 2^24 of them.
+ */
+uint32_t sdb__pager_version(struct pager *pager, const struct page *page);
+
+/* Announces a change to an exclusively latched page. On failure the page must not be changed. */
+SDB_MUST_USE sdb_status sdb__pager_dirty(struct pager *pager, const struct page *page);
+
+/* A new page: zeroed, dirty, exclusively latched. */
+SDB_MUST_USE sdb_status sdb__pager_page_new(struct pager *pager, struct page *out_page);
+/*
+ * Ends an exclusively latched and dirty page; it is unlatched whatever the answer. SDB_NOMEM: it is
+ * still there.
+ */
+SDB_MUST_USE sdb_status sdb__pager_page_free(struct pager *pager, const struct page *page);
+
+/*
+ * Makes sure that `frames` frames can be had without writing, by writing dirty ones out now (at
+ * most half of the cache is meant by it). SDB_FULL here saves failing half-way through a change.
+ */
+SDB_MUST_USE sdb_status sdb__pager_reserve(struct pager *pager, uint64_t frames);
+
+/* ---- extents ------------------------------------------------------------------------------ */
+
+/*
+ * Writes bytes to free blocks. The extent belongs to nobody yet: adopt it or release it.
+ */
+SDB_MUST_USE sdb_status sdb__pager_extent_write(struct pager *pager, const void *data,
+                                                uint64_t size, struct extent *out_extent);
+/* Gives a written extent an id, so that checkpoints keep it. */
+SDB_MUST_USE sdb_status sdb__pager_extent_adopt(struct pager *pager, const struct extent *extent,
+                                                uint64_t *out_id);
+/* Takes the id away: the extent is left out of checkpoints but can be read until it is released. */
+SDB_MUST_USE sdb_status sdb__pager_extent_detach(struct pager *pager, uint64_t id, uint64_t size,
+                                                 struct extent *out_extent);
+/* Gives an extent without id up; its blocks become free under P1. */
+void sdb__pager_extent_release(struct pager *pager, const struct extent *extent);
+/* Finds an extent by id, for reading while something else keeps it from being released. */
+SDB_MUST_USE sdb_status sdb__pager_extent_find(struct pager *pager, uint64_t id, uint64_t size,
+                                               struct extent *out_extent);
+/* Reads it whole into memory[0…extent->size). */
+SDB_MUST_USE sdb_status sdb__pager_extent_read(struct pager *pager, const struct extent *extent,
+                                               void *memory);
+
+/* ---- checkpoints -------------------------------------------------------------------------- */
+
+/*
+ * A checkpoint in three steps, one checkpoint at a time (the caller's lock). cut: an instant at
+ * which no page is exclusively latched and no change is half done (the caller stops its writers);
+ * microseconds. write: everything of the cut goes to the file, while writers go on. finish: synced,
+ * superblock written, synced; `state` gives lsn, commit, log_id, catalog_root; the rest is filled
+ * in. On a failure of write or before the superblock was written, the checkpoint is given up and
+ * the pager is as good as before; after that, SDB_IO is final for the pager.
+ */
+void sdb__pager_checkpoint_cut(struct pager *pager);
+SDB_MUST_USE sdb_status sdb__pager_checkpoint_write(struct pager *pager);
+SDB_MUST_USE sdb_status sdb__pager_checkpoint_finish(struct pager *pager,
+                                                     const struct superblock *state,
+                                                     bool both_slots);
+
+/*
+ * Writes a superblock that names a log: from now on the database is not whole without it. Durable
+ * when it returns. Not during a checkpoint.
+ */
+SDB_MUST_USE sdb_status sdb__pager_announce_log(struct pager *pager, uint64_t log_id,
+                                                uint64_t lsn);
+
+/*
+ * Keeps the newest durable checkpoint readable in the file until unpinned (blocks that fall out of
+ * use are not given out meanwhile). Pins nest. The superblock is copied.
+ */
+void sdb__pager_pin(struct pager *pager, struct superblock *out_superblock);
+void sdb__pager_unpin(struct pager *pager);
+
+/* Gives free blocks at the end of the file back to the file system. */
+SDB_MUST_USE sdb_status sdb__pager_shrink_file(struct pager *pager);
+
+/* True when more than half of the frames are dirty: time for a checkpoint. */
+bool sdb__pager_wants_checkpoint(struct pager *pager);
+
+/* Milliseconds since 1970, for what people read; never for order. */
+uint64_t sdb__pager_now_ms(void);
+
+struct pager_stats {
+    uint64_t file_bytes, used_bytes;
+    uint64_t pages, extents; /* ids in use */
+    uint64_t cache_bytes, cache_limit_bytes, dirty_pages;
+    uint64_t hits, misses, evicted, written;
+};
+void sdb__pager_stats(struct pager *pager, struct pager_stats *out_stats);
+
+#endif

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pool.c: frames: who gets one, and who has to give one up.
+ *
+ * Idea: a clock hand gives each page a second chance; victims are taken in batches, so that the
+ * dirty ones among them are written in one go to blocks that lie in a row.
+ * Invariants: I1 a frame is in free_frames, or names a page whose word names it, or is in the hands
+ * of one thread.
+ *   I2 a dirty page leaves memory only after its bytes have a place that the map names.
+ * Costs: one lap of the hand in the worst case; a miss writes at most POOL_BATCH pages.
+ * Source: CLOCK, Corbató 1969. Not here: latching by id (latch.c), reading pages.
+ */
+#include "engine/pager/pool.h"
+
+#include <assert.h>
+#include <sched.h>
+#include <string.h>
+
+#include "engine/base/bytes.h"
+#include "engine/base/clock.h"
+#include "engine/base/mem.h"
+#include "engine/base/status.h"
+
+enum { QUEUE_DEPTH = 64, EVICT_PATIENCE_MS = 10000 };
+
+sdb_status sdb__pool_queue_get(struct pager *p, struct io_queue **out_queue)
+{
+    struct io_queue *queue = NULL;
+
+    (void)pthread_mutex_lock(&p->queue_lock);
+    if (p->queue_count) queue = p->queues[--p->queue_count];
+    (void)pthread_mutex_unlock(&p->queue_lock);
+    if (!queue) TRY(sdb__io_queue_new(p->options.io, QUEUE_DEPTH, &queue));
+    *out_queue = queue;
+    return SDB_OK;
+}
+
+void sdb__pool_queue_put(struct pager *p, struct io_queue *queue)
+{
+    sdb_status status;
+
+    (void)pthread_mutex_lock(&p->queue_lock);
+    status = sdb__mem_reserve(p->allocator, &p->queues, &p->queue_capacity, p->queue_count + 1,
+                              sizeof(struct io_queue *));
+    if (status == SDB_OK) p->queues[p->queue_count++] = queue;
+    (void)pthread_mutex_unlock(&p->queue_lock);
+    if (status != SDB_OK) sdb__io_queue_free(queue);
+}
+
+sdb_status sdb__pool_take(struct pager *p, uint64_t bytes, enum place_kind kind,
+                          uint64_t *out_place)
+{
+    uint64_t blocks = (bytes + SPACE_BLOCK - 1) / SPACE_BLOCK, first;
+    sdb_status status;
+
+    (void)pthread_mutex_lock(&p->map_lock);
+    status = sdb__space_take(&p->map.space, blocks, &first);
+    (void)pthread_mutex_unlock(&p->map_lock);
+    if (status == SDB_OK) *out_place = place_pack(first, blocks, kind);
+    return status;
+}
+
+void sdb__pool_untake(struct pager *p, uint64_t place)
+{
+    (void)pthread_mutex_lock(&p->map_lock);
+    sdb__space_give(&p->map.space, place_first(place), place_blocks(place));
+    (void)pthread_mutex_unlock(&p->map_lock);
+}
+
+/* Takes places for count frames and describes their writes. Returns how many were taken. */
+static size_t prepare_writes(struct pager *p, const uint32_t *frames, size_t count,
+                             struct map_entry *entries, struct io_op *ops)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *data = frame_data(p, frames[i]);
+
+        if (sdb__pool_take(p, p->page_size, PLACE_PAGE, &entries[i].place) != SDB_OK) return i;
+        entries[i].checksum = sdb__digest(data, p->page_size, 0);
+        ops[i] = (struct io_op){.file = p->options.file, .memory = data,
+                                .offset = place_offset(entries[i].place),
+                                .size = p->page_size, .kind = IO_WRITE};
+    }
+    return count;
+}
+
+/* Enters what was written in the map. Returns how many were entered. */
+static size_t enter_writes(struct pager *p, const uint32_t *frames, size_t count,
+                           const struct map_entry *entries)
+{
+    size_t i;
+
+    (void)pthread_mutex_lock(&p->map_lock);
+    for (i = 0; i < count; i++) {
+        struct frame *frame = &p->frames[frames[i]];
+
+        if (sdb__map_set(&p->map, atomic_load_explicit(&frame->id, memory_order_relaxed),
+                         entries[i], atomic_load_explicit(&frame->epoch, memory_order_relaxed),
+                         false) != SDB_OK)
+            break;
+        atomic_store_explicit(&frame->dirty, false, memory_order_relaxed);
+    }
+    (void)pthread_mutex_unlock(&p->map_lock);
+    atomic_fetch_sub_explicit(&p->dirty_count, i, memory_order_relaxed);
+    atomic_fetch_add_explicit(&p->written, i, memory_order_relaxed);
+    return i;
+}
+
+sdb_status sdb__pool_write(struct pager *p, const uint32_t *frames, size_t count)
+{
+    struct io_op ops[POOL_BATCH];
+    struct map_entry entries[POOL_BATCH];
+    struct io_queue *queue;
+    size_t taken, entered = 0;
+    sdb_status status;
+
+    assert(count <= POOL_BATCH);
+    if (count == 0) return SDB_OK;
+    TRY(sdb__pool_queue_get(p, &queue));
+    taken = prepare_writes(p, frames, count, entries, ops);
+    status = taken == count ? sdb__io_run(queue, ops, count) : SDB_NOMEM;
+    sdb__pool_queue_put(p, queue);
+    if (status == SDB_OK) {
+        entered = enter_writes(p, frames, count, entries);
+        if (entered < count) status = SDB_NOMEM;
+    }
+    for (size_t i = entered; i < taken; i++) sdb__pool_untake(p, entries[i].place);
+    return status;
+}
+
+void sdb__pool_frame_return(struct pager *p, uint32_t frame)
+{
+    (void)pthread_mutex_lock(&p->pool_lock);
+    p->free_frames[p->free_count++] = frame;
+    (void)pthread_mutex_unlock(&p->pool_lock);
+}
+
+/* Latches the page in `frame` exclusively if nobody has it and it was not used of late. */
+static bool try_victim(struct pager *p, uint32_t frame)
+{
+    struct frame *f = &p->frames[frame];
+    uint64_t id = atomic_load_explicit(&f->id, memory_order_relaxed), word;
+
+    if (id == 0) return false;
+    if (atomic_load_explicit(&f->recent, memory_order_relaxed)) {
+        atomic_store_explicit(&f->recent, false, memory_order_relaxed);
+        return false;
+    }
+    word = atomic_load_explicit(&p->words[id], memory_order_relaxed);
+    if ((word & WORD_FRAME_MASK) != (uint64_t)frame + 1 ||
+        (word & (WORD_EXCLUSIVE | WORD_SHARED_MASK)))
+        return false;
+    return atomic_compare_exchange_strong_explicit(&p->words[id], &word, word | WORD_EXCLUSIVE,
+                                                   memory_order_acquire, memory_order_relaxed);
+}
+
+/* Moves the hand until `most` victims are latched or it has been round twice. Under pool_lock. */
+static size_t find_victims(struct pager *p, uint32_t *victims, size_t most)
+{
+    size_t count = 0;
+
+    for (uint32_t steps = 0; steps < 2 * p->frame_count && count < most; steps++) {
+        uint32_t frame = p->hand;
+
+        p->hand = frame + 1 < p->frame_count ? frame + 1 : 0;
+        if (try_victim(p, frame)) victims[count++] = frame;
+    }
+    return count;
+}
+
+/* Ends a victim's exclusive latch: the page stays, or (`gone`) leaves its frame. */
+static void let_go(struct pager *p, uint32_t frame, bool gone)
+{
+    struct frame *f = &p->frames[frame];
+    uint64_t id = atomic_load_explicit(&f->id, memory_order_relaxed);
+    uint64_t word = atomic_load_explicit(&p->words[id], memory_order_relaxed);
+
+    word &= ~WORD_EXCLUSIVE;
+    if (gone) {
+        atomic_store_explicit(&f->id, 0, memory_order_relaxed);
+        word = (word & ~WORD_FRAME_MASK) + WORD_VERSION_ONE;
+        atomic_fetch_add_explicit(&p->evicted, 1, memory_order_relaxed);
+    }
+    atomic_store_explicit(&p->words[id], word, memory_order_release);
+}
+
+/*
+ * Empties some frames into `out`. Dirty victims are written first; if that fails the clean ones
+ * still go. Returns how many; 0 with *out_status OK when everything was latched.
+ */
+static size_t evict(struct pager *p, uint32_t *out, sdb_status *out_status)
+{
+    uint32_t victims[POOL_BATCH], dirty[POOL_BATCH];
+    size_t count, dirty_count = 0, gone = 0;
+
+    (void)pthread_mutex_lock(&p->pool_lock);
+    count = find_victims(p, victims, p->frame_count < 8 * POOL_BATCH ? 2 : POOL_BATCH);
+    (void)pthread_mutex_unlock(&p->pool_lock);
+    for (size_t i = 0; i < count; i++)
+        if (atomic_load_explicit(&p->frames[victims[i]].dirty, memory_order_relaxed))
+            dirty[dirty_count++] = victims[i];
+    *out_status = p->options.readonly ? SDB_OK : sdb__pool_write(p, dirty, dirty_count);
+    for (size_t i = 0; i < count; i++) {
+        bool clean = !atomic_load_explicit(&p->frames[victims[i]].dirty, memory_order_relaxed);
+
+        let_go(p, victims[i], clean);
+        if (clean) out[gone++] = victims[i];
+    }
+    return gone;
+}
+
+sdb_status sdb__pool_frame(struct pager *p, uint32_t *out_frame)
+{
+    uint32_t frames[POOL_BATCH];
+    uint64_t deadline = 0;
+
+    for (;;) {
+        sdb_status status;
+        size_t count;
+
+        (void)pthread_mutex_lock(&p->pool_lock);
+        if (p->free_count) {
+            *out_frame = p->free_frames[--p->free_count];
+            (void)pthread_mutex_unlock(&p->pool_lock);
+            return SDB_OK;
+        }
+        (void)pthread_mutex_unlock(&p->pool_lock);
+        count = evict(p, frames, &status);
+        for (size_t i = 1; i < count; i++) sdb__pool_frame_return(p, frames[i]);
+        if (count) {
+            *out_frame = frames[0];
+            return SDB_OK;
+        }
+        if (status != SDB_OK) return status;
+        if (!deadline) deadline = sdb__clock_now_ns() + EVICT_PATIENCE_MS * UINT64_C(1000000);
+        if (sdb__clock_now_ns() > deadline)
+            return FAIL(SDB_LIMIT, "all %u page frames of the cache are in use at once: open the "
+                        "database with a larger cache", p->frame_count);
+        (void)sched_yield();
+    }
+}
+
+/* Writes dirty pages out, leaving them in memory, until `least` frames are clean or free. */
+sdb_status sdb__pager_reserve(struct pager *p, uint64_t frames)
+{
+    uint32_t batch[POOL_BATCH], steps = 0;
+    uint64_t least = frames < p->frame_count / 2 ? frames : p->frame_count / 2;
+
+    while (p->frame_count - atomic_load_explicit(&p->dirty_count, memory_order_relaxed) < least &&
+           steps < p->frame_count) {
+        size_t count = 0;
+        sdb_status status;
+
+        while (count < POOL_BATCH && steps < p->frame_count) {
+            uint32_t frame;
+            struct frame *f;
+            uint64_t id;
+
+            (void)pthread_mutex_lock(&p->pool_lock);
+            f = &p->frames[(p->hand + steps++) % p->frame_count];
+            id = atomic_load_explicit(&f->id, memory_order_relaxed);
+            (void)pthread_mutex_unlock(&p->pool_lock);
+            if (!id || !sdb__pool_try_shared(p, id, false, &frame)) continue;
+            if (f == &p->frames[frame] && /* not moved meanwhile: it would come twice */
+                atomic_load_explicit(&f->dirty, memory_order_relaxed))
+                batch[count++] = frame;
+            else
+                sdb__pool_release_shared(p, id);
+        }
+        status = sdb__pool_write(p, batch, count);
+        for (size_t i = 0; i < count; i++)
+            sdb__pool_release_shared(p, atomic_load(&p->frames[batch[i]].id));
+        if (status != SDB_OK) return status;
+    }
+    return SDB_OK;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pool.h: the pager from inside: frames, state words, and who locks what.
+ *
+ * A *state word* for each page id: frame + 1 (28 bits, 0: not in memory), exclusive latch (1),
+ * shared latches (11), version (24). All latching is compare-and-swap on the word.
+ *
+ * Locks, in this order: page latches (top down) → pool_lock → map_lock → queue_lock. Nothing does
+ * I/O under pool_lock or queue_lock; under map_lock only the truncation of the file.
+ * A frame's `id` changes under pool_lock or under the exclusive latch of the page that owns it;
+ * `dirty` and `epoch` change under the page's latch: to dirty under an exclusive one, to clean
+ * under any by whoever wrote it.
+ */
+#ifndef SDB_ENGINE_PAGER_POOL_H
+#define SDB_ENGINE_PAGER_POOL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/pager/map.h"
+#include "engine/pager/pager.h"
+
+enum { POOL_BATCH = 32, POOL_SHARDS = 16, POOL_FRAMES_LEAST = 64 };
+
+#define WORD_FRAME_BITS 28
+#define WORD_FRAME_MASK ((UINT64_C(1) << WORD_FRAME_BITS) - 1)
+#define WORD_EXCLUSIVE (UINT64_C(1) << WORD_FRAME_BITS)
+#define WORD_SHARED_ONE (UINT64_C(1) << (WORD_FRAME_BITS + 1))
+#define WORD_SHARED_MASK (UINT64_C(0x7ff) << (WORD_FRAME_BITS + 1))
+#define WORD_VERSION_ONE (UINT64_C(1) << 40)
+
+struct frame {
+    _Atomic uint64_t id; /* of the page in it; 0: none */
+    _Atomic uint64_t epoch;
+    _Atomic bool dirty;
+    _Atomic bool recent; /* used since the clock hand last came by */
+};
+
+struct counters {
+    _Atomic uint64_t hits;
+    _Atomic uint64_t misses;
+    uint64_t apart[6]; /* each thread's counters on a cache line of their own */
+};
+
+struct pager {
+    struct pager_options options;
+    const sdb_allocator *allocator;
+    uint32_t page_size;
+
+    _Atomic uint64_t *words;
+    uint64_t word_limit;
+    uint8_t *arena; /* frame_count frames */
+    size_t arena_bytes;
+    struct frame *frames;
+    uint32_t frame_count;
+
+    pthread_mutex_t pool_lock;
+    uint32_t *free_frames;
+    uint32_t free_count;
+    uint32_t hand;
+
+    pthread_mutex_t map_lock;
+    struct map map;
+    _Atomic uint64_t epoch; /* map.epoch and map.cutting, readable without the lock */
+    _Atomic bool cutting;
+    uint64_t next_id;
+    uint32_t *free_ids;
+    size_t free_id_count, free_id_capacity;
+    uint64_t cut_page_limit;
+    uint64_t cut_chunks;
+    unsigned pins;
+    struct superblock superblock;
+    unsigned slot; /* which the superblock stands in */
+
+    pthread_mutex_t queue_lock;
+    struct io_queue **queues;
+    size_t queue_count, queue_capacity;
+
+    _Atomic uint64_t dirty_count, evicted, written;
+    struct counters counters[POOL_SHARDS];
+};
+
+static inline uint8_t *frame_data(const struct pager *p, uint32_t frame)
+{
+    return p->arena + (size_t)frame * p->page_size;
+}
+
+/* Lends a queue; sdb__pool_queue_put gives it back. */
+SDB_MUST_USE sdb_status sdb__pool_queue_get(struct pager *p, struct io_queue **out_queue);
+void sdb__pool_queue_put(struct pager *p, struct io_queue *queue);
+
+/* Blocks for `bytes`, or why not. */
+SDB_MUST_USE sdb_status sdb__pool_take(struct pager *p, uint64_t bytes, enum place_kind kind,
+                                       uint64_t *out_place);
+/* Undoes a take whose place nothing refers to yet. */
+void sdb__pool_untake(struct pager *p, uint64_t place);
+
+/*
+ * Writes latched dirty frames to free blocks and enters them in the map: they are clean then. All
+ * or none.
+ */
+SDB_MUST_USE sdb_status sdb__pool_write(struct pager *p, const uint32_t *frames, size_t count);
+
+/* A frame that holds no page, evicting if need be. */
+SDB_MUST_USE sdb_status sdb__pool_frame(struct pager *p, uint32_t *out_frame);
+void sdb__pool_frame_return(struct pager *p, uint32_t frame);
+
+/* An id that is free, within reach of the map. */
+SDB_MUST_USE sdb_status sdb__pool_take_id(struct pager *p, uint64_t *out_id);
+/*
+ * Puts an id back; without memory to remember it, it stays unused until the next open. Under
+ * map_lock.
+ */
+void sdb__pool_give_id_locked(struct pager *p, uint64_t id);
+
+/*
+ * Latches a page that is in memory; false if it is not, or (unless `wait`) if that would mean
+ * waiting.
+ */
+bool sdb__pool_try_shared(struct pager *p, uint64_t id, bool wait, uint32_t *out_frame);
+void sdb__pool_release_shared(struct pager *p, uint64_t id);
+
+#endif

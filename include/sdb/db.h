@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sdb/db.h: a database: one file, opened by one process for writing.
+ *
+ * Caveats first.
+ *   - `app.sdb` is the database. The folder `app.sdb-wal` stands beside it while it is open for
+ *     writing, and after a crash; it belongs to the database: move or copy both, or neither. A
+ *     clean close removes it.
+ *   - One process may hold a database open for writing, or any number for reading. The second
+ *     writer gets SDB_BUSY and a message with the holder's process id.
+ *   - A handle may be used by any number of threads at once. After fork() the child must not use
+ *     it.
+ *   - After SDB_IO from a failed sync, or a failure while a logged change was being applied, the
+ *     handle answers every call with that error: close it and open it again, which recovers.
+ *
+ * Sizes are bytes, times are milliseconds unless the name says otherwise.
+ */
+#ifndef SDB_DB_H
+#define SDB_DB_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sdb/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A database handle. From sdb_open, owned by the caller, ended by sdb_close. */
+typedef struct sdb_db sdb_db;
+
+/*
+ * Where the library takes its memory from. `resize` behaves as realloc: a NULL pointer allocates,
+ * a size of 0 frees and returns NULL. It may be called from any thread. (Page frames are mapped
+ * from the operating system and do not pass through here.)
+ */
+typedef struct sdb_allocator {
+    void *(*resize)(void *context, void *memory, size_t size);
+    void *context;
+} sdb_allocator;
+
+/*
+ * What a commit has survived when it returns. Every level survives the death of the process.
+ *   FULL   it is on disk: power may fail at once.
+ *   GROUP  power failure may cost the commits of the last `group_interval_ms`.
+ *   NONE   power failure may cost what the operating system had not yet written.
+ * Whatever the level, what is there after a failure is a prefix of the commits, each one whole.
+ */
+typedef enum sdb_durability {
+    SDB_DURABILITY_DEFAULT = 0, /* in options: FULL; in a transaction: the database's level */
+    SDB_DURABILITY_FULL = 1,
+    SDB_DURABILITY_GROUP = 2,
+    SDB_DURABILITY_NONE = 3
+} sdb_durability;
+
+/* Which I/O backend to use. AUTO is io_uring where the kernel lets us, otherwise POSIX. */
+typedef enum sdb_backend {
+    SDB_BACKEND_AUTO = 0,
+    SDB_BACKEND_URING = 1, /* SDB_INVALID from sdb_open where it is missing or forbidden */
+    SDB_BACKEND_POSIX = 2
+} sdb_backend;
+
+enum {
+    SDB_OPEN_READONLY = 1 << 0,    /* no changes; fails if recovery would have to write */
+    SDB_OPEN_MUST_EXIST = 1 << 1,  /* SDB_NOTFOUND instead of making a new database */
+    SDB_OPEN_MUST_MAKE = 1 << 2,   /* SDB_EXISTS instead of opening an old one */
+    SDB_OPEN_NO_THREADS = 1 << 3,  /* background work runs inside the calls that cause it */
+    SDB_OPEN_DISCARD_LOG = 1 << 4  /* open without a missing or damaged log: commits are lost */
+};
+
+/* Zero in any field means its default. Begin with SDB_OPTIONS_INIT. */
+typedef struct sdb_options {
+    size_t size;               /* sizeof(sdb_options): how later fields are told from none */
+    unsigned flags;            /* SDB_OPEN_… */
+    uint32_t page_size;        /* at creation: a power of two, 4096…65536; default 8192 */
+    uint64_t cache_bytes;      /* memory for pages; default 256 MiB, at least 1 MiB */
+    uint64_t checkpoint_bytes; /* log written before a checkpoint starts; default 256 MiB */
+    uint64_t version_bytes;    /* most memory for old versions that open snapshots need; 1 GiB */
+    sdb_durability durability; /* of commits that do not choose; default FULL */
+    unsigned group_interval_ms; /* for GROUP; default 100 */
+    sdb_backend backend;
+    const sdb_allocator *allocator; /* borrowed until sdb_close; default malloc */
+} sdb_options;
+
+#ifdef __cplusplus
+#define SDB_OPTIONS_INIT                                                                           \
+    sdb_options{sizeof(sdb_options), 0, 0, 0, 0, 0, SDB_DURABILITY_DEFAULT, 0, SDB_BACKEND_AUTO,   \
+                nullptr}
+#else
+#define SDB_OPTIONS_INIT ((sdb_options){.size = sizeof(sdb_options)})
+#endif
+
+/*
+ * Opens the database at `path`, makes it if it is not there (unless flags say otherwise), and
+ * recovers it if it was not closed cleanly. `:memory:` is a database that ends with its handle.
+ * `options` may be NULL; it is copied. *out_db is owned: sdb_close.
+ *
+ * SDB_BUSY: another process (the message has its id) or another handle has it open.
+ * SDB_INVALID: not an sdb database, or one of a newer format. SDB_CORRUPT: damaged; see
+ * sdb_check_file.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_open(const char *path, const sdb_options *options,
+                                         sdb_db **out_db);
+
+/*
+ * Writes a checkpoint, removes the log and frees the handle. All transactions and cursors must
+ * have ended: SDB_BUSY otherwise, and the handle stays open. On any other failure the handle is
+ * gone all the same, nothing acknowledged is lost, and the next sdb_open recovers. NULL is allowed.
+ */
+SDB_API sdb_status sdb_close(sdb_db *db);
+
+/* Writes all committed changes into the database file now. Writers go on meanwhile. */
+SDB_API SDB_MUST_USE sdb_status sdb_checkpoint(sdb_db *db);
+
+/* Makes every commit so far durable, whatever its level. */
+SDB_API SDB_MUST_USE sdb_status sdb_sync(sdb_db *db);
+
+/*
+ * Called during long work with the bytes (or, for a check, pages) done and expected in all. A
+ * non-zero return ends the work with SDB_CANCELLED. Must not call into the same database.
+ */
+typedef int (*sdb_progress_fn)(void *context, uint64_t done, uint64_t total);
+
+/*
+ * Copies the database, as of one instant, to the new file `path` while readers and writers go on.
+ * SDB_EXISTS if there is such a file. The copy is a complete database, synced to disk when the
+ * call returns. `progress` may be NULL.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_backup(sdb_db *db, const char *path, sdb_progress_fn progress,
+                                           void *context);
+
+/* What sdb_check found. */
+typedef struct sdb_check_result {
+    size_t size;             /* sizeof(sdb_check_result), set by the caller */
+    uint64_t problems;       /* how many; each was reported */
+    uint64_t pages;          /* tree pages read and verified */
+    uint64_t extents;        /* large values and key tails read and verified */
+    uint64_t map_pages;      /* pages of the page map read and verified */
+    uint64_t entries;        /* keys seen, over all keyspaces */
+    uint64_t keyspaces;
+    uint64_t used_bytes;     /* of the file, in use */
+    uint64_t free_bytes;     /* of the file, in no use: damage there harms nothing */
+    uint64_t log_records;    /* valid records in the log, if there is one */
+} sdb_check_result;
+
+/* One problem, as a sentence. Borrowed during the call. */
+typedef void (*sdb_problem_fn)(void *context, const char *problem);
+
+/*
+ * Reads the whole last checkpoint back from disk and verifies it: superblocks, page map, every
+ * checksum, order and bounds of every tree, every large value, that no space is used twice, none
+ * lost. SDB_OK when sound, SDB_CORRUPT when problems were reported; other statuses mean that the
+ * check itself could not run. Commits since the last checkpoint are covered by starting with a
+ * checkpoint (not for a read-only handle). `report`, `progress` and `out_result` may be NULL.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_check(sdb_db *db, sdb_problem_fn report,
+                                          sdb_progress_fn progress, void *context,
+                                          sdb_check_result *out_result);
+
+/*
+ * The same for a file that is not open, however damaged: nothing is written and nothing recovered;
+ * a log left by a crash is verified too.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_check_file(const char *path, const sdb_options *options,
+                                               sdb_problem_fn report, sdb_progress_fn progress,
+                                               void *context, sdb_check_result *out_result);
+
+/* Counters since the handle was opened, and present sizes. */
+typedef struct sdb_stats {
+    size_t size;                    /* sizeof(sdb_stats), set by the caller */
+    char backend[16];               /* "io_uring", "posix", "memory" */
+    char backend_note[160];         /* why io_uring was not used, or "" */
+    uint32_t page_size;
+    uint32_t keyspaces;
+    uint64_t file_bytes;            /* size of the database file */
+    uint64_t used_bytes;            /* of it in use */
+    uint64_t log_bytes;             /* log that a crash now would replay */
+    uint64_t pages;                 /* tree pages in use */
+    uint64_t extents;               /* large values and key tails in use */
+    uint64_t cache_bytes;           /* page memory in use */
+    uint64_t cache_limit_bytes;
+    uint64_t dirty_pages;
+    uint64_t page_hits;             /* page found in memory; counted where a page is latched */
+    uint64_t page_misses;           /* page read from disk */
+    uint64_t pages_evicted;
+    uint64_t pages_written;
+    uint64_t bytes_read;            /* from the database file */
+    uint64_t bytes_written;         /* to the database file and the log */
+    uint64_t syncs;
+    uint64_t commits;
+    uint64_t conflicts;
+    uint64_t log_records;
+    uint64_t log_batches;           /* writes to the log; commits / log_batches is the grouping */
+    uint64_t checkpoints;
+    uint64_t last_checkpoint_ms;
+    uint64_t open_snapshots;
+    uint64_t version_entries;       /* old versions kept for open snapshots */
+    uint64_t version_bytes;
+    uint64_t recovered_commits;     /* replayed when this handle was opened */
+    uint64_t recovery_ms;
+    uint64_t commit_sequence;       /* number of the newest visible commit */
+} sdb_stats;
+
+/* Fills *out_stats, as far as its `size` says it reaches. */
+SDB_API SDB_MUST_USE sdb_status sdb_stat(sdb_db *db, sdb_stats *out_stats);
+
+/* "0.1.0": of the library that runs, not of the header. */
+SDB_API const char *sdb_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sdb/kv.h: ordered keys and values, in keyspaces, under transactions.
+ *
+ * Four nouns: a database (sdb/db.h), a keyspace in it, a transaction over any keyspaces of it, a
+ * cursor in a transaction.
+ *
+ * Caveats first.
+ *   - Keys are bytes, 0…SDB_KEY_MAX of them, ordered as memcmp orders them, a prefix before what
+ *     it begins. Values are bytes, 0…SDB_VALUE_MAX.
+ *   - A transaction sees the database as it was when the transaction began, plus its own changes.
+ *     Any number of them, reading and writing, run at once; none waits for another. If two that
+ *     overlap in time change the same key, the first to commit wins and the other's commit answers
+ *     SDB_CONFLICT: run it again (sdb_txn_run does).
+ *   - A transaction and its cursors are used by one thread at a time; different transactions by
+ *     any threads at once.
+ *   - An open transaction keeps old versions alive: end readers that you no longer need.
+ *   - Slices that come back are *borrowed*: each call says until when. Slices that go in are read
+ *     during the call and not kept.
+ */
+#ifndef SDB_KV_H
+#define SDB_KV_H
+
+#include <sdb/db.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SDB_KEY_MAX 65536u
+#define SDB_VALUE_MAX 2147483648u
+#define SDB_KEYSPACE_NAME_MAX 255u
+
+/* Bytes somewhere. `data` may be NULL when size is 0. */
+typedef struct sdb_slice {
+    const void *data;
+    size_t size;
+} sdb_slice;
+
+/* An ordered map in a database. Borrowed until sdb_close; any thread. */
+typedef struct sdb_keyspace sdb_keyspace;
+/* A transaction. From sdb_txn_begin; ended by sdb_txn_commit or sdb_txn_abort. */
+typedef struct sdb_txn sdb_txn;
+/* A place in a keyspace, in a transaction. From sdb_cursor_open; ended by sdb_cursor_close. */
+typedef struct sdb_cursor sdb_cursor;
+
+/* ---- keyspaces ---------------------------------------------------------------------------- */
+
+enum {
+    SDB_KEYSPACE_MUST_EXIST = 1 << 0, /* SDB_NOTFOUND instead of making one */
+    SDB_KEYSPACE_MUST_MAKE = 1 << 1   /* SDB_EXISTS instead of opening one */
+};
+
+/*
+ * Opens the keyspace `name` (UTF-8, 1…SDB_KEYSPACE_NAME_MAX bytes, no control characters), and
+ * makes it if need be: that is a commit of its own. The same name gives the same handle.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_keyspace_open(sdb_db *db, const char *name, unsigned flags,
+                                                  sdb_keyspace **out_keyspace);
+
+/*
+ * Removes the keyspace and all it holds, as one commit. Transactions that began before still read
+ * it; later calls with the handle answer SDB_NOTFOUND. Its space returns once no transaction needs
+ * it.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_keyspace_drop(sdb_keyspace *keyspace);
+
+/* The keyspace's name. Borrowed until sdb_close. */
+SDB_API const char *sdb_keyspace_name(const sdb_keyspace *keyspace);
+
+/*
+ * The first keyspace whose name is greater than `after` (NULL: the first of all), copied with its
+ * NUL into `out_name`. SDB_END when there is none. Call it again with the name to walk them all.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_keyspace_next(sdb_db *db, const char *after,
+                                                  char out_name[SDB_KEYSPACE_NAME_MAX + 1]);
+
+/* ---- transactions ------------------------------------------------------------------------- */
+
+enum {
+    SDB_TXN_READ = 0,       /* changes answer SDB_READONLY */
+    SDB_TXN_WRITE = 1 << 0, /* reads and writes, with conflict detection */
+    SDB_TXN_BATCH = 1 << 1  /* writes only, blind: never conflicts, reads answer SDB_INVALID */
+};
+
+/* Begins a transaction. *out_txn is owned: sdb_txn_commit or sdb_txn_abort. */
+SDB_API SDB_MUST_USE sdb_status sdb_txn_begin(sdb_db *db, unsigned flags, sdb_txn **out_txn);
+
+/*
+ * Commits, and ends the transaction whatever the answer; its cursors must be closed before.
+ * SDB_OK: the changes are visible and as durable as its level says. SDB_CONFLICT: nothing changed.
+ * SDB_IO: the handle is dead, and only the next sdb_open can tell whether this commit survived.
+ * Other failures: nothing changed.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_txn_commit(sdb_txn *txn);
+
+/* Ends the transaction without a trace. Its cursors must be closed before. NULL is allowed. */
+SDB_API void sdb_txn_abort(sdb_txn *txn);
+
+/* Chooses this commit's durability instead of the database's. */
+SDB_API void sdb_txn_set_durability(sdb_txn *txn, sdb_durability durability);
+
+/*
+ * Runs `fn` in a new transaction (flags as above) and commits it; on SDB_CONFLICT runs it again
+ * with growing, jittered pauses until `timeout_ms` (0: 10 s) have gone, then answers SDB_CONFLICT.
+ * If fn returns anything but SDB_OK the transaction is aborted and that is the answer. fn must be
+ * fit to run twice, and must close its cursors.
+ */
+typedef sdb_status (*sdb_txn_fn)(sdb_txn *txn, void *context);
+SDB_API SDB_MUST_USE sdb_status sdb_txn_run(sdb_db *db, unsigned flags, sdb_txn_fn fn,
+                                            void *context, unsigned timeout_ms);
+
+/*
+ * Marks a point to return to. Savepoints nest: rolling back to one forgets the later ones and keeps
+ * itself. *out_savepoint is a number, valid until the transaction ends or an earlier one is rolled
+ * back.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_savepoint_set(sdb_txn *txn, uint64_t *out_savepoint);
+
+/* Undoes what the transaction changed since. SDB_NOTFOUND if there is no such savepoint. */
+SDB_API SDB_MUST_USE sdb_status sdb_savepoint_rollback(sdb_txn *txn, uint64_t savepoint);
+
+/* ---- reading and writing ------------------------------------------------------------------ */
+
+/*
+ * The value of `key`. *out_value is borrowed until the next sdb_get on this transaction, the next
+ * change made in it, or its end. SDB_NOTFOUND if there is none.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
+                                        sdb_slice *out_value);
+
+/*
+ * The newest committed value of `key`, copied into buffer[0…capacity), without a transaction.
+ * *out_size is the value's whole size. SDB_LIMIT if it does not fit: *out_size is set, the buffer
+ * is not.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_get_copy(sdb_keyspace *keyspace, sdb_slice key, void *buffer,
+                                             size_t capacity, size_t *out_size);
+
+/*
+ * Sets key to value. `txn` may be NULL: the change is then a batch of its own, committed when the
+ * call returns. SDB_LIMIT if the key or the value is too long.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_put(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
+                                        sdb_slice value);
+
+/* Sets key to value unless key has one: then SDB_EXISTS. Not in a batch; txn must not be NULL. */
+SDB_API SDB_MUST_USE sdb_status sdb_insert(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
+                                           sdb_slice value);
+
+/*
+ * Removes key. In a WRITE transaction SDB_NOTFOUND says that there was none. In a batch, and with
+ * txn NULL, the call does not look: SDB_OK.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_del(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key);
+
+/* ---- cursors ------------------------------------------------------------------------------ */
+
+/*
+ * Which keys a cursor sees: those that begin with `prefix`, are >= `lower` and < `upper`. Zero it,
+ * set what you need. An empty prefix is no restriction; NULL bounds are none.
+ */
+typedef struct sdb_range {
+    sdb_slice prefix;
+    const sdb_slice *lower;
+    const sdb_slice *upper;
+} sdb_range;
+
+/*
+ * Opens a cursor before the first key of the range (NULL: of the keyspace). It sees the
+ * transaction's snapshot and, as they are made, the transaction's own changes. The range is copied.
+ * *out_cursor is owned: sdb_cursor_close before the transaction ends.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_cursor_open(sdb_txn *txn, sdb_keyspace *keyspace,
+                                                const sdb_range *range, sdb_cursor **out_cursor);
+
+/*
+ * Moves, and gives the entry arrived at, or SDB_END. Slices are borrowed until the cursor's next
+ * call, or the transaction's next change or end. out_value may be NULL: large values are then not
+ * read.
+ *   first, last   the ends of the range
+ *   seek          the first key >= `key`
+ *   seek_back     the last key <= `key`
+ *   next, prev    the neighbour. On a new cursor, and after END at the other side, they begin at
+ *                 their end of the range; after END on their own side they stay there.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_cursor_first(sdb_cursor *cursor, sdb_slice *out_key,
+                                                 sdb_slice *out_value);
+SDB_API SDB_MUST_USE sdb_status sdb_cursor_last(sdb_cursor *cursor, sdb_slice *out_key,
+                                                sdb_slice *out_value);
+SDB_API SDB_MUST_USE sdb_status sdb_cursor_seek(sdb_cursor *cursor, sdb_slice key,
+                                                sdb_slice *out_key, sdb_slice *out_value);
+SDB_API SDB_MUST_USE sdb_status sdb_cursor_seek_back(sdb_cursor *cursor, sdb_slice key,
+                                                     sdb_slice *out_key, sdb_slice *out_value);
+SDB_API SDB_MUST_USE sdb_status sdb_cursor_next(sdb_cursor *cursor, sdb_slice *out_key,
+                                                sdb_slice *out_value);
+SDB_API SDB_MUST_USE sdb_status sdb_cursor_prev(sdb_cursor *cursor, sdb_slice *out_key,
+                                                sdb_slice *out_value);
+
+/* Closes the cursor. NULL is allowed. */
+SDB_API void sdb_cursor_close(sdb_cursor *cursor);
+
+/* How many keys the range holds, exactly, as this transaction sees it. Time grows with it. */
+SDB_API SDB_MUST_USE sdb_status sdb_count(sdb_txn *txn, sdb_keyspace *keyspace,
+                                          const sdb_range *range, uint64_t *out_count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * btree.h: an ordered map of bytes in pages: a B+tree, with trees for long keys inside it.
+ *
+ * A tree is known by the id of its root page, which never changes. Keys up to btree_key_most(page
+ * size) bytes stand in nodes. Of a longer key the first btree_key_most bytes stand there, followed
+ * by a zero byte (so it can be told from, and sorts right after, the key that is just those bytes),
+ * and lead to a *layer*: another tree, which holds the rests of all keys with that beginning.
+ * Comparing never needs more than one page, and separators stay short.
+ *
+ *     key_most 4:   "ab"  "wxyz"  "wxyz\0" → layer: { "1", "12", "2" }     holds ab wxyz wxyz1
+ *     wxyz12 wxyz2
+ *
+ * Concurrency: readers latch shared from the root downwards, never more than two pages. Writers
+ * first descend like readers and latch only the leaf exclusively; if a page must split or merge
+ * they descend again, latching parent and child exclusively. Any number of readers and writers at
+ * once.
+ *
+ * Errors: SDB_CORRUPT with a sentence when pages contradict each other; I/O statuses of the pager;
+ * SDB_NOMEM. A change that fails has not happened, though a split that prepared it may have.
+ *
+ * Source: Lehman & Yao's successors with latch coupling, Graefe 2010/2011; layers as in Masstree
+ * (Mao 2012), there of 8 bytes each, here only where a key is long.
+ */
+#ifndef SDB_INDEX_BTREE_BTREE_H
+#define SDB_INDEX_BTREE_BTREE_H
+
+#include "engine/pager/pager.h"
+#include "index/btree/node.h"
+
+struct btree {
+    struct pager *pager;
+    uint64_t root;
+    uint32_t id; /* stands in every node: the keyspace's */
+};
+
+/* A value as a tree holds it: bytes, or an extent's id and size. */
+struct btree_value {
+    bool is_extent;
+    struct bytes data;   /* not is_extent */
+    uint64_t extent;     /* is_extent */
+    uint64_t size;       /* is_extent: of the value */
+};
+
+static inline size_t btree_key_most(uint32_t page_size) { return page_size / 16; }
+
+/*
+ * True when a value of this size stands in the leaf, beside a key of this size; otherwise it must
+ * be an extent.
+ */
+bool sdb__btree_is_inline(uint32_t page_size, size_t key_size, uint64_t value_size);
+
+/* Makes an empty tree. */
+SDB_MUST_USE sdb_status sdb__btree_make(struct pager *pager, uint32_t id, uint64_t *out_root);
+
+/*
+ * Called with what a key has (NULL: nothing), under the latch of its leaf; what it says is the
+ * call's answer. A write calls it just before the change, which is made only if it says SDB_OK, and
+ * cannot fail after.
+ */
+typedef sdb_status (*btree_visit_fn)(void *context, const struct btree_value *value);
+
+/* Visits the value of a key. Never answers SDB_NOTFOUND of its own accord. */
+SDB_MUST_USE sdb_status sdb__btree_get(const struct btree *tree, struct bytes key,
+                                       btree_visit_fn visit, void *context);
+/* Sets a key's value. What happens to an extent of the old value is the visitor's business. */
+SDB_MUST_USE sdb_status sdb__btree_put(const struct btree *tree, struct bytes key,
+                                       const struct btree_value *value, btree_visit_fn visit,
+                                       void *context);
+/* Removes a key; nothing to do if there is none (the visitor is told NULL). */
+SDB_MUST_USE sdb_status sdb__btree_del(const struct btree *tree, struct bytes key,
+                                       btree_visit_fn visit, void *context);
+
+/* ---- reading in order ---------------------------------------------------------------------- */
+
+/*
+ * A place between keys. `layers`: of how many layers key[0…) spells out the beginnings, each
+ * btree_key_most bytes; the rest is looked for in the tree there as it stands. BTREE_NATURAL: as
+ * many as its length asks for. `end`: whatever the rest is, the place is behind all keys of that
+ * tree.
+ */
+enum { BTREE_NATURAL = 0x7fffffff };
+struct btree_place {
+    struct bytes key;
+    unsigned layers;
+    bool end;
+};
+
+/*
+ * A copy of one leaf, for reading without latches. `outer` is what the layers above take away from
+ * its keys. Zero-initialise; reuse freely; sdb__btree_leaf_done.
+ */
+struct btree_leaf {
+    const sdb_allocator *allocator;
+    uint8_t *page;      /* page_size bytes */
+    struct node node;
+    uint8_t *outer;
+    size_t outer_size, outer_capacity;
+    unsigned layers;
+};
+
+/*
+ * Called under the latch of the leaf that is being copied, with the copy: for what must be seen at
+ * the same instant.
+ */
+typedef sdb_status (*btree_leaf_fn)(void *context, const struct btree_leaf *leaf);
+
+/*
+ * Copies the leaf in which `place` lies: with `before`, the one that holds (or would hold) the
+ * largest keys below it. The leaf may have no key on the wanted side: then go on at
+ * sdb__btree_leaf_after / _before.
+ */
+SDB_MUST_USE sdb_status sdb__btree_leaf_read(const struct btree *tree, struct btree_place place,
+                                             bool before, btree_leaf_fn latched, void *context,
+                                             struct btree_leaf *leaf);
+/*
+ * Where the next leaf begins (for reading on), written to `to`, which has room for outer_size +
+ * page_size / 8. False: there is none.
+ */
+bool sdb__btree_leaf_after(const struct btree_leaf *leaf, uint8_t *to,
+                           struct btree_place *out_place);
+/* Where the previous leaf ends, for reading with `before`. False: there is none. */
+bool sdb__btree_leaf_before(const struct btree_leaf *leaf, uint8_t *to,
+                            struct btree_place *out_place);
+void sdb__btree_leaf_done(struct btree_leaf *leaf);
+
+/* ---- ending a tree -------------------------------------------------------------------------- */
+
+/*
+ * Frees some of a tree that nobody uses any more, at most a few hundred pages; *out_done when the
+ * last, the root, has gone. Each step leaves a valid tree.
+ */
+SDB_MUST_USE sdb_status sdb__btree_free_some(const struct btree *tree, bool *out_done);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* btree_inner.h: what the files of this folder share. */
+#ifndef SDB_INDEX_BTREE_BTREE_INNER_H
+#define SDB_INDEX_BTREE_BTREE_INNER_H
+
+#include "index/btree/btree.h"
+
+static inline struct node node_of(const struct btree *tree, const struct page *page)
+{
+    return (struct node){page->data, sdb__pager_page_size(tree->pager)};
+}
+
+/*
+ * A key on its way through layers: what is left of it, and whether it goes deeper than this tree.
+ */
+struct part {
+    struct bytes rest;   /* of the whole key, from this layer on */
+    struct bytes here;   /* what is looked for in this layer */
+    bool is_long;        /* here is the beginning and a zero: it leads to a layer */
+    uint8_t *room;       /* btree_key_most + 1 bytes, for `here` */
+};
+
+enum { PART_ROOM = PAGE_SIZE_MOST / 16 + 1 };
+
+/* Sets part->here from part->rest. `layers` more may be gone through. */
+void sdb__btree_part_set(struct part *part, size_t key_most, unsigned layers);
+
+/* Fails with SDB_CORRUPT unless the child is what its parent must lead to. */
+SDB_MUST_USE sdb_status sdb__btree_expect(const struct btree *tree, const struct page *page,
+                                          unsigned level);
+
+/*
+ * Latches the leaf for `key` in the tree at `root`, shared or exclusively. `held`, if not NULL, is
+ * the latched leaf from which a layer was entered; it is unlatched (as `held_exclusive` says) once
+ * the root is latched.
+ */
+SDB_MUST_USE sdb_status sdb__btree_descend(const struct btree *tree, uint64_t root,
+                                           struct bytes key, bool before, bool exclusive,
+                                           const struct page *held, bool held_exclusive,
+                                           struct page *out_leaf);
+
+/*
+ * Latches exclusively the root of the layer at depth `depth` (0: the tree itself) of the key
+ * part->rest, from the tree's root downwards: a layer may end, and its root become another page,
+ * while nothing above it is latched. `part` is then what to look for there. SDB_NOTFOUND: there is
+ * no such layer (any more).
+ */
+SDB_MUST_USE sdb_status sdb__btree_enter(const struct btree *tree, struct part *part,
+                                         unsigned depth, struct page *out_root);
+
+/* Makes room for `need` bytes in the leaf that holds `key` at that depth, splitting on the way. */
+SDB_MUST_USE sdb_status sdb__btree_split(const struct btree *tree, struct bytes key,
+                                         unsigned depth, size_t need);
+/*
+ * Merges the leaf that holds `key`, and what is too empty above it, with neighbours where they fit.
+ */
+SDB_MUST_USE sdb_status sdb__btree_merge(const struct btree *tree, struct bytes key,
+                                         unsigned depth);
+
+static inline void unlatch(const struct btree *tree, const struct page *page, bool exclusive)
+{
+    if (exclusive)
+        sdb__pager_unlatch_exclusive(tree->pager, page);
+    else
+        sdb__pager_unlatch_shared(tree->pager, page);
+}
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * commit.c: how a write set becomes part of the database.
+ *
+ *   1 the log is there; large values are written to extents      nothing is locked
+ *   2 conflicts are looked for, frames made ready                under commit_lock; may refuse,
+ *   nothing changed 3 the body goes into the log's buffer; it has a number now
+ *   4 the trees change; the commit becomes visible
+ *   5 the log is flushed, or synced with whoever else waits      nothing is locked
+ *
+ * Idea: order is decided in one place and briefly; waiting for the disk is shared. What is visible
+ * may not be durable for a moment, but nothing that depends on it can become durable before it, for
+ * the log is in order.
+ * Invariants: I1 log order, commit numbers, and the order of changes in memory are the same. I2 a
+ *   failure before step 3 changes nothing; one in step 4 kills the handle (the log has the commit,
+ *   memory has a part of it).
+ * Costs: one lock, one buffer copy, one tree descent an operation; one sync for all who wait
+ * together.
+ * Source: early lock release and group commit, DeWitt et al. 1984; Johnson et al. 2010 (Aether).
+ * Not here: parallel application of independent commits.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "engine/base/bytes.h"
+#include "engine/base/clock.h"
+#include "engine/base/status.h"
+#include "index/kv/database.h"
+
+enum { SEGMENT_BYTES = 64 * 1024 * 1024 };
+
+/* Writes the extents of a write set's large values. */
+static sdb_status prepare(sdb_db *db, const struct write_set *w, struct prepared *prepared)
+{
+    uint32_t page_size = sdb__pager_page_size(db->pager);
+
+    if (w->large == 0) return SDB_OK;
+    TRY(sdb__mem_reserve(db->allocator, &prepared->extents, &prepared->capacity, w->large,
+                         sizeof *prepared->extents));
+    for (const struct write_chunk *chunk = w->first; chunk; chunk = chunk->next) {
+        const uint8_t *at = chunk->data, *end = at + chunk->used;
+        struct op op;
+
+        while (at < end) {
+            at += sdb__op_read(at, end, &op);
+            if (op.code != OP_PUT || op.superseded ||
+                sdb__btree_is_inline(page_size, op.key.size, op.value.size))
+                continue;
+            TRY(sdb__pager_extent_write(db->pager, op.value.data, op.value.size,
+                                        &prepared->extents[prepared->count]));
+            prepared->count++;
+        }
+    }
+    return SDB_OK;
+}
+
+/* Gives up the extents that no tree has taken. */
+static void unprepare(sdb_db *db, struct prepared *prepared)
+{
+    for (size_t i = prepared->next; i < prepared->count; i++)
+        sdb__pager_extent_release(db->pager, &prepared->extents[i]);
+    sdb__mem_free(db->allocator, prepared->extents);
+}
+
+static sdb_status conflict(sdb_db *db, const sdb_keyspace *keyspace)
+{
+    atomic_fetch_add_explicit(&db->conflicts, 1, memory_order_relaxed);
+    return FAIL(SDB_CONFLICT, "another transaction has changed a key in keyspace \"%s\" since "
+                "this one began: run it again", keyspace->name);
+}
+
+/* Refuses an operation that does not fit what was committed meanwhile. */
+static sdb_status validate_op(sdb_db *db, const struct op *op, const struct snapshot *snapshot)
+{
+    sdb_keyspace *keyspace = sdb__keyspace_by_id(db, op->keyspace);
+
+    if (op->code == OP_MAKE) { /* the name may have been taken while we waited for the lock */
+        for (size_t i = 0; i < db->keyspace_count; i++) {
+            const sdb_keyspace *k = db->keyspaces[i];
+
+            if (k && !atomic_load(&k->dropped) && strlen(k->name) == op->key.size &&
+                memcmp(k->name, op->key.data, op->key.size) == 0)
+                return FAIL(SDB_EXISTS, "there is a keyspace \"%s\" already", k->name);
+        }
+        return SDB_OK;
+    }
+    if (!keyspace || atomic_load(&keyspace->dropped))
+        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped",
+                    keyspace ? keyspace->name : "?");
+    if (snapshot && !op->superseded &&
+        sdb__versions_newest(&db->versions, op->keyspace, op->key) > snapshot->commit)
+        return conflict(db, keyspace);
+    return SDB_OK;
+}
+
+static sdb_status validate(sdb_db *db, const struct write_set *w, const struct snapshot *snapshot)
+{
+    if (snapshot && snapshot->commit == db->last_commit) snapshot = NULL;
+    for (const struct write_chunk *chunk = w->first; chunk; chunk = chunk->next) {
+        const uint8_t *at = chunk->data, *end = at + chunk->used;
+        struct op op;
+
+        while (at < end) {
+            at += sdb__op_read(at, end, &op);
+            TRY(validate_op(db, &op, snapshot));
+        }
+    }
+    return SDB_OK;
+}
+
+/* Makes the log. Under checkpoint_lock and commit_lock, for it writes a superblock. */
+static sdb_status begin_log_locked(sdb_db *db)
+{
+    const struct superblock *superblock = sdb__pager_superblock(db->pager);
+    struct wal_options options = {.io = db->io, .allocator = db->allocator,
+                                  .folder = db->wal_folder, .first_lsn = db->lsn,
+                                  .segment_bytes = SEGMENT_BYTES};
+    struct wal *wal;
+    sdb_status status;
+
+    if (atomic_load_explicit(&db->wal, memory_order_relaxed)) return SDB_OK;
+    TRY(sdb__db_alive(db));
+    memcpy(options.identity.database_id, superblock->database_id,
+           sizeof options.identity.database_id);
+    do {
+        options.identity.log_id = sdb__random_seed();
+    } while (options.identity.log_id == 0);
+    TRY(sdb__wal_begin(&options, &wal));
+    status = sdb__pager_announce_log(db->pager, options.identity.log_id, db->lsn);
+    if (status != SDB_OK) {
+        sdb__wal_close(wal);
+        return sdb__db_kill(db, status);
+    }
+    db->log_id = options.identity.log_id;
+    atomic_store(&db->checkpoint_lsn, db->lsn);
+    atomic_store_explicit(&db->wal, wal, memory_order_release);
+    return SDB_OK;
+}
+
+/* Makes the log, if this is the first commit since the database was opened. */
+static sdb_status ready_log(sdb_db *db)
+{
+    sdb_status status;
+
+    if (db->is_memory || atomic_load_explicit(&db->wal, memory_order_acquire)) return SDB_OK;
+    (void)pthread_mutex_lock(&db->checkpoint_lock);
+    (void)pthread_mutex_lock(&db->commit_lock);
+    status = begin_log_locked(db);
+    (void)pthread_mutex_unlock(&db->commit_lock);
+    (void)pthread_mutex_unlock(&db->checkpoint_lock);
+    return status;
+}
+
+/* Appends the body of commit `commit` to the log. */
+static sdb_status append(sdb_db *db, const struct write_set *w, uint64_t commit,
+                         uint64_t *out_lsn)
+{
+    struct wal *wal = atomic_load_explicit(&db->wal, memory_order_relaxed);
+    struct wal_piece few[8], *pieces = few;
+    uint8_t head[BODY_HEAD];
+    size_t count = 0;
+    sdb_status status;
+
+    *out_lsn = 0;
+    if (!wal) return SDB_OK;
+    if (w->chunks + 1 > sizeof few / sizeof *few) {
+        pieces = sdb__mem_alloc(db->allocator, (w->chunks + 1) * sizeof *pieces);
+        if (!pieces) return SDB_NOMEM;
+    }
+    put_u64(head, commit);
+    put_u64(head + 8, sdb__pager_now_ms());
+    pieces[count++] = (struct wal_piece){head, sizeof head};
+    for (const struct write_chunk *chunk = w->first; chunk; chunk = chunk->next)
+        if (chunk->used) pieces[count++] = (struct wal_piece){chunk->data, chunk->used};
+    status = sdb__wal_append(wal, pieces, count, out_lsn);
+    if (pieces != few) sdb__mem_free(db->allocator, pieces);
+    return status;
+}
+
+/* Step 2: everything that may refuse. */
+static sdb_status ready(sdb_db *db, const struct write_set *w, const struct snapshot *snapshot)
+{
+    uint64_t limit = db->options.version_bytes;
+
+    TRY(sdb__db_alive(db));
+    TRY(validate(db, w, snapshot));
+    if (atomic_load_explicit(&db->versions.bytes, memory_order_relaxed) + w->bytes > limit &&
+        atomic_load_explicit(&db->versions.count, memory_order_relaxed))
+        return FAIL(SDB_LIMIT, "old versions for open snapshots already take %" PRIu64 " of "
+                    "%" PRIu64 " bytes: end long-running readers, or raise version_bytes",
+                    (uint64_t)atomic_load(&db->versions.bytes), limit);
+    return sdb__pager_reserve(db->pager, RESERVE_PAGES * w->count + 2 * RESERVE_PAGES);
+}
+
+/* Step 4. */
+static sdb_status change(sdb_db *db, const struct write_set *w, uint64_t commit,
+                         struct prepared *prepared)
+{
+    bool keep = sdb__snapshot_apply(db, w->count);
+    sdb_status status = SDB_OK;
+
+    for (const struct write_chunk *chunk = w->first; chunk && status == SDB_OK;
+         chunk = chunk->next)
+        status = sdb__apply(db, chunk->data, chunk->used, commit, keep, prepared);
+    if (status != SDB_OK) {
+        status = sdb__db_kill(db, status);
+        commit = db->last_commit; /* lets waiting snapshots go on; the handle is dead */
+    } else {
+        db->last_commit = commit;
+    }
+    sdb__snapshot_publish(db, commit);
+    return status;
+}
+
+/* Step 5. */
+static sdb_status settle(sdb_db *db, uint64_t lsn, sdb_durability durability)
+{
+    struct wal *wal = atomic_load_explicit(&db->wal, memory_order_acquire);
+    sdb_status status;
+
+    if (!wal) return SDB_OK;
+    if (durability == SDB_DURABILITY_DEFAULT) durability = db->options.durability;
+    if (durability == SDB_DURABILITY_GROUP) atomic_store(&db->group_waiting, true);
+    if (durability == SDB_DURABILITY_GROUP && !db->has_worker) {
+        uint64_t now = sdb__clock_now_ns(), last = atomic_load(&db->last_sync_ns);
+
+        if (now - last >= db->options.group_interval_ms * UINT64_C(1000000)) {
+            atomic_store(&db->last_sync_ns, now);
+            durability = SDB_DURABILITY_FULL;
+        }
+    }
+    status = durability == SDB_DURABILITY_FULL ? sdb__wal_sync(wal, lsn)
+                                               : sdb__wal_flush(wal, lsn);
+    return status == SDB_OK ? SDB_OK : sdb__db_kill(db, SDB_IO);
+}
+
+sdb_status sdb__commit(sdb_db *db, struct write_set *w, struct snapshot *snapshot,
+                       sdb_durability durability)
+{
+    struct prepared prepared = {0};
+    uint64_t lsn = 0;
+    sdb_status status = ready_log(db);
+
+    if (status == SDB_OK) status = prepare(db, w, &prepared);
+    (void)pthread_mutex_lock(&db->commit_lock);
+    if (status == SDB_OK) status = ready(db, w, snapshot);
+    if (status == SDB_OK) status = append(db, w, db->last_commit + 1, &lsn);
+    if (snapshot) sdb__snapshot_close(db, snapshot);
+    if (status == SDB_OK) status = change(db, w, db->last_commit + 1, &prepared);
+    (void)pthread_mutex_unlock(&db->commit_lock);
+    unprepare(db, &prepared);
+    if (status != SDB_OK) return status;
+    atomic_fetch_add_explicit(&db->commits, 1, memory_order_relaxed);
+    TRY(settle(db, lsn, durability));
+    return sdb__db_maybe_checkpoint(db);
+}

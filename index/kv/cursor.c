@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cursor.c: a transaction's view of a keyspace, in order, both ways.
+ *
+ * Idea: two sorted sources are merged: the committed entries that the snapshot sees (scan.c) and
+ * the transaction's own newest operations; where both have a key, its own counts. The write set is
+ * asked anew at each step, so what the transaction does between two steps is seen.
+ * Invariants: I1 the scan's entry, if it has one, lies on the far side of the cursor's position, or
+ * is it.
+ * Costs: without own changes, those of the scan. Not here: reading ahead.
+ */
+#include <string.h>
+
+#include "engine/base/status.h"
+#include "index/kv/scan.h"
+#include "index/kv/txn.h"
+
+enum where { AT_START, AT_ENTRY, BEFORE_FIRST, BEHIND_LAST };
+
+struct sdb_cursor {
+    sdb_txn *txn;
+    sdb_keyspace *keyspace;
+    struct scan scan;
+    sdb_status scan_status; /* of its last move */
+    int direction;          /* in which the scan moves: 1, −1; 0: it stands nowhere */
+    bool on_scan;           /* the cursor's entry is the scan's */
+    enum where where;
+    struct buffer key;      /* the position, when it is not the scan's */
+    struct buffer value;    /* a large value */
+    struct buffer target;   /* what is being sought */
+    struct buffer lower, upper;
+    bool has_lower, has_upper;
+};
+
+static const sdb_allocator *allocator_of(const sdb_cursor *c)
+{
+    return c->txn->db->allocator;
+}
+
+static sdb_status set_buffer(const sdb_cursor *c, struct buffer *buffer, struct bytes from)
+{
+    buffer->size = 0;
+    TRY(sdb__buffer_reserve(allocator_of(c), buffer, from.size + 1));
+    return sdb__buffer_append(allocator_of(c), buffer, from.data, from.size);
+}
+
+static struct bytes view(const struct buffer *buffer)
+{
+    return (struct bytes){buffer->data, buffer->size};
+}
+
+static int compare(struct bytes a, struct bytes b)
+{
+    return compare_bytes(a.data, a.size, b.data, b.size);
+}
+
+/* Turns a prefix into bounds: itself, and the first string behind all that begin with it. */
+static sdb_status set_prefix(sdb_cursor *c, struct bytes prefix)
+{
+    TRY(set_buffer(c, &c->lower, prefix));
+    c->has_lower = true;
+    while (prefix.size && prefix.data[prefix.size - 1] == 0xff) prefix.size--;
+    c->has_upper = prefix.size > 0;
+    if (!c->has_upper) return SDB_OK;
+    TRY(set_buffer(c, &c->upper, prefix));
+    c->upper.data[c->upper.size - 1]++;
+    return SDB_OK;
+}
+
+static sdb_status set_range(sdb_cursor *c, const sdb_range *range)
+{
+    if (!range) return SDB_OK;
+    if (range->prefix.size) TRY(set_prefix(c, bytes_of(range->prefix)));
+    if (range->lower &&
+        (!c->has_lower || compare(bytes_of(*range->lower), view(&c->lower)) > 0)) {
+        TRY(set_buffer(c, &c->lower, bytes_of(*range->lower)));
+        c->has_lower = true;
+    }
+    if (range->upper &&
+        (!c->has_upper || compare(bytes_of(*range->upper), view(&c->upper)) < 0)) {
+        TRY(set_buffer(c, &c->upper, bytes_of(*range->upper)));
+        c->has_upper = true;
+    }
+    return SDB_OK;
+}
+
+sdb_status sdb_cursor_open(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range *range,
+                           sdb_cursor **out_cursor)
+{
+    sdb_cursor *c;
+    sdb_status status;
+
+    if (!txn || !keyspace || !out_cursor)
+        return FAIL(SDB_INVALID, "sdb_cursor_open: an argument is NULL");
+    TRY(sdb__txn_may_read(txn, keyspace));
+    c = sdb__mem_zalloc(txn->db->allocator, 1, sizeof *c);
+    if (!c) return SDB_NOMEM;
+    c->txn = txn;
+    c->keyspace = keyspace;
+    sdb__scan_init(&c->scan, keyspace, &txn->snapshot);
+    txn->cursors++;
+    status = set_range(c, range);
+    if (status != SDB_OK) {
+        sdb_cursor_close(c);
+        return status;
+    }
+    *out_cursor = c;
+    return SDB_OK;
+}
+
+void sdb_cursor_close(sdb_cursor *c)
+{
+    const sdb_allocator *allocator;
+
+    if (!c) return;
+    allocator = allocator_of(c);
+    sdb__scan_done(&c->scan);
+    sdb__buffer_done(allocator, &c->key);
+    sdb__buffer_done(allocator, &c->value);
+    sdb__buffer_done(allocator, &c->target);
+    sdb__buffer_done(allocator, &c->lower);
+    sdb__buffer_done(allocator, &c->upper);
+    c->txn->cursors--;
+    sdb__mem_free(allocator, c);
+}
+
+/* Arrives at an entry: the scan's (`op` NULL) or an own one. */
+static sdb_status arrive(sdb_cursor *c, const struct op *op, sdb_slice *out_key,
+                         sdb_slice *out_value)
+{
+    struct bytes key = op ? op->key : view(&c->scan.key), value;
+
+    if (c->direction > 0 ? c->has_upper && compare(key, view(&c->upper)) >= 0
+                         : c->has_lower && compare(key, view(&c->lower)) < 0) {
+        c->where = c->direction > 0 ? BEHIND_LAST : BEFORE_FIRST;
+        return SDB_END;
+    }
+    if (op) {
+        TRY(set_buffer(c, &c->key, key));
+        key = view(&c->key);
+        value = op->value;
+    } else if (out_value) {
+        TRY(sdb__scan_value(&c->scan, &c->value, &value));
+    }
+    c->on_scan = !op;
+    c->where = AT_ENTRY;
+    if (out_key) *out_key = slice_of(key);
+    if (out_value) *out_value = slice_of(value);
+    return SDB_OK;
+}
+
+static sdb_status end_of(sdb_cursor *c)
+{
+    if (c->scan_status != SDB_END) return c->scan_status;
+    c->where = c->direction > 0 ? BEHIND_LAST : BEFORE_FIRST;
+    return SDB_END;
+}
+
+/*
+ * The scan has moved beyond `from`; now the nearer of its entry and the write set's counts.
+ * `behind`: strictly beyond from. from NULL (backward only): the end of the keyspace.
+ */
+static sdb_status settle(sdb_cursor *c, const struct bytes *from, bool behind, sdb_slice *out_key,
+                         sdb_slice *out_value)
+{
+    const struct write_set *writes = &c->txn->writes;
+    uint32_t id = c->keyspace->tree.id;
+    struct bytes at = from ? *from : (struct bytes){NULL, 0};
+    struct op op;
+
+    for (;;) {
+        bool has_scan = c->scan_status == SDB_OK, has_own = false;
+        int order;
+
+        if (c->scan_status != SDB_OK && c->scan_status != SDB_END) return c->scan_status;
+        if (writes->index.count)
+            has_own = c->direction > 0
+                          ? sdb__writes_seek(writes, id, at, behind, &op)
+                          : sdb__writes_seek_before(writes, id, from ? &at : NULL, &op);
+        if (!has_own) return has_scan ? arrive(c, NULL, out_key, out_value) : end_of(c);
+        order = has_scan ? c->direction * compare(op.key, view(&c->scan.key)) : -1;
+        if (order > 0) return arrive(c, NULL, out_key, out_value);
+        if (order == 0)
+            c->scan_status = c->direction > 0 ? sdb__scan_next(&c->scan)
+                                              : sdb__scan_prev(&c->scan);
+        if (op.code == OP_PUT) return arrive(c, &op, out_key, out_value);
+        at = op.key; /* deleted by this transaction: go on behind it */
+        from = &at;
+        behind = true;
+    }
+}
+
+/* Moves to the first entry >= (behind: >) target. */
+static sdb_status forward_from(sdb_cursor *c, struct bytes target, bool behind, sdb_slice *out_key,
+                               sdb_slice *out_value)
+{
+    c->direction = 1;
+    c->on_scan = false;
+    c->scan_status = sdb__scan_seek(&c->scan, target, behind);
+    return settle(c, &target, behind, out_key, out_value);
+}
+
+/* Moves to the last entry < target (NULL: of all). */
+static sdb_status backward_from(sdb_cursor *c, const struct bytes *target, sdb_slice *out_key,
+                                sdb_slice *out_value)
+{
+    c->direction = -1;
+    c->on_scan = false;
+    c->scan_status = sdb__scan_seek_before(&c->scan, target);
+    return settle(c, target, true, out_key, out_value);
+}
+
+static sdb_status check_cursor(sdb_cursor *c)
+{
+    if (!c) return FAIL(SDB_INVALID, "the cursor is NULL");
+    return sdb__db_alive(c->txn->db);
+}
+
+sdb_status sdb_cursor_first(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
+{
+    TRY(check_cursor(c));
+    return forward_from(c, c->has_lower ? view(&c->lower) : (struct bytes){NULL, 0}, false,
+                        out_key, out_value);
+}
+
+sdb_status sdb_cursor_last(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
+{
+    struct bytes upper;
+
+    TRY(check_cursor(c));
+    upper = view(&c->upper);
+    return backward_from(c, c->has_upper ? &upper : NULL, out_key, out_value);
+}
+
+sdb_status sdb_cursor_seek(sdb_cursor *c, sdb_slice key, sdb_slice *out_key, sdb_slice *out_value)
+{
+    TRY(check_cursor(c));
+    if (c->has_lower && compare(bytes_of(key), view(&c->lower)) < 0)
+        return sdb_cursor_first(c, out_key, out_value);
+    TRY(set_buffer(c, &c->target, bytes_of(key)));
+    return forward_from(c, view(&c->target), false, out_key, out_value);
+}
+
+sdb_status sdb_cursor_seek_back(sdb_cursor *c, sdb_slice key, sdb_slice *out_key,
+                                sdb_slice *out_value)
+{
+    struct bytes target;
+
+    TRY(check_cursor(c));
+    if (c->has_upper && compare(bytes_of(key), view(&c->upper)) >= 0)
+        return sdb_cursor_last(c, out_key, out_value);
+    TRY(set_buffer(c, &c->target, bytes_of(key)));
+    c->target.data[c->target.size++] = 0; /* nothing lies between a key and this */
+    target = view(&c->target);
+    return backward_from(c, &target, out_key, out_value);
+}
+
+/* Copies the position out of the scan, which is about to move. */
+static sdb_status keep_position(sdb_cursor *c)
+{
+    if (!c->on_scan) return SDB_OK;
+    return set_buffer(c, &c->key, view(&c->scan.key));
+}
+
+sdb_status sdb_cursor_next(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
+{
+    struct bytes position;
+
+    TRY(check_cursor(c));
+    if (c->where == AT_START || c->where == BEFORE_FIRST)
+        return sdb_cursor_first(c, out_key, out_value);
+    if (c->where == BEHIND_LAST) return SDB_END;
+    if (c->direction > 0 && c->on_scan && c->txn->writes.index.count == 0) {
+        c->scan_status = sdb__scan_next(&c->scan);
+        return c->scan_status == SDB_OK ? arrive(c, NULL, out_key, out_value) : end_of(c);
+    }
+    TRY(keep_position(c));
+    position = view(&c->key);
+    if (c->direction < 0) return forward_from(c, position, true, out_key, out_value);
+    if (c->on_scan) c->scan_status = sdb__scan_next(&c->scan);
+    c->on_scan = false;
+    return settle(c, &position, true, out_key, out_value);
+}
+
+sdb_status sdb_cursor_prev(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
+{
+    struct bytes position;
+
+    TRY(check_cursor(c));
+    if (c->where == AT_START || c->where == BEHIND_LAST)
+        return sdb_cursor_last(c, out_key, out_value);
+    if (c->where == BEFORE_FIRST) return SDB_END;
+    if (c->direction < 0 && c->on_scan && c->txn->writes.index.count == 0) {
+        c->scan_status = sdb__scan_prev(&c->scan);
+        return c->scan_status == SDB_OK ? arrive(c, NULL, out_key, out_value) : end_of(c);
+    }
+    TRY(keep_position(c));
+    position = view(&c->key);
+    if (c->direction > 0) return backward_from(c, &position, out_key, out_value);
+    if (c->on_scan) c->scan_status = sdb__scan_prev(&c->scan);
+    c->on_scan = false;
+    return settle(c, &position, true, out_key, out_value);
+}
+
+sdb_status sdb_count(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range *range,
+                     uint64_t *out_count)
+{
+    sdb_cursor *cursor;
+    uint64_t count = 0;
+    sdb_slice key;
+    sdb_status status;
+
+    if (!out_count) return FAIL(SDB_INVALID, "sdb_count: out_count is NULL");
+    TRY(sdb_cursor_open(txn, keyspace, range, &cursor));
+    while ((status = sdb_cursor_next(cursor, &key, NULL)) == SDB_OK) count++;
+    sdb_cursor_close(cursor);
+    if (status != SDB_END) return status;
+    *out_count = count;
+    return SDB_OK;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * database.h: a database from inside: what its threads share, and under which lock.
+ *
+ * Locks, in this order
+ *   checkpoint_lock  one checkpoint (backup, check) at a time
+ *   commit_lock      log order, the trees' changes, the catalog, the cut of a checkpoint
+ *   page latches     (engine/pager)
+ *   versions.lock    (versions.h)
+ *   pager's locks    (engine/pager/pool.h)
+ *   snapshot_lock    open snapshots, the visible commit; a leaf: nothing is locked under it
+ *   keyspace_lock    the table of keyspaces; a leaf
+ *   worker_lock      the background thread's orders; a leaf
+ *
+ * The catalog is a tree with id 0. Its keys: "k" + name → id u32, zero u32, root u64, commit u64
+ * that made it; "d" + id (big-endian u32) → root u64: dropped, to be freed; "n" → next keyspace id
+ * u32.
+ */
+#ifndef SDB_INDEX_KV_DATABASE_H
+#define SDB_INDEX_KV_DATABASE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sdb/kv.h>
+
+#include "engine/base/mem.h"
+#include "engine/io/io.h"
+#include "engine/pager/pager.h"
+#include "index/btree/btree.h"
+#include "index/kv/versions.h"
+#include "index/kv/writeset.h"
+#include "wal/wal.h"
+
+enum {
+    CATALOG_TREE = 0,
+    CATALOG_VALUE = 24, /* bytes of a "k" entry's value */
+    /* operations that a commit may apply without leaving versions: new snapshots wait meanwhile */
+    QUIET_MOST = 1024,
+    RESERVE_PAGES = 8   /* frames a single operation may need */
+};
+
+struct sdb_keyspace {
+    sdb_db *db;
+    struct btree tree;
+    _Atomic uint64_t dropped; /* the commit that dropped it; 0: it is there */
+    bool freed;               /* its pages are gone; under commit_lock */
+    char name[SDB_KEYSPACE_NAME_MAX + 1];
+};
+
+/* An open snapshot: a reader that sees commits <= commit. */
+struct snapshot {
+    struct snapshot *before, *after; /* older, newer */
+    uint64_t commit;
+};
+
+struct sdb_db {
+    sdb_allocator own_allocator;
+    const sdb_allocator *allocator;
+    sdb_options options; /* with defaults filled in */
+    char *path, *wal_folder;
+    struct io *io;
+    bool owns_io, is_memory, readonly;
+    struct io_file *file;
+    struct pager *pager;
+    struct btree catalog;
+
+    _Atomic int dead; /* the status that killed the handle, or SDB_OK */
+    char dead_text[320];
+
+    pthread_mutex_t checkpoint_lock;
+    pthread_mutex_t commit_lock;
+    uint64_t last_commit;      /* number of the last commit that was applied */
+    struct wal *_Atomic wal;   /* NULL before the first commit */
+    uint64_t log_id;           /* of the log in use; 0: none */
+    uint64_t lsn;              /* while there is no log: where the next one begins */
+    bool changed;              /* since the last checkpoint */
+    _Atomic uint64_t checkpoint_lsn; /* the log that a crash would replay begins here */
+    _Atomic bool group_waiting;      /* GROUP commits that are not durable yet */
+    _Atomic uint64_t last_sync_ns;   /* GROUP without threads */
+
+    pthread_mutex_t snapshot_lock;
+    pthread_cond_t snapshot_cond;
+    struct snapshot *oldest, *newest;
+    uint64_t snapshot_count, transaction_count;
+    uint64_t visible;
+    bool quiet; /* a commit is being applied without leaving versions */
+    struct sdb_txn *idle_txns; /* for reuse */
+    unsigned idle_count;
+
+    struct versions versions;
+
+    pthread_mutex_t keyspace_lock;
+    sdb_keyspace **keyspaces; /* by id; NULL where there is none */
+    size_t keyspace_count, keyspace_capacity;
+    uint32_t next_keyspace;
+    _Atomic uint32_t unfreed; /* dropped keyspaces whose pages are still there */
+
+    pthread_mutex_t worker_lock;
+    pthread_cond_t worker_cond;
+    pthread_t worker;
+    bool has_worker, worker_stop, worker_checkpoint;
+
+    _Atomic uint64_t commits, conflicts, checkpoints, last_checkpoint_ms;
+    uint64_t recovered_commits, recovery_ms;
+};
+
+/* ---- open.c ---- */
+/* sdb_open on a given backend, which stays the caller's. For tests and for checking. */
+SDB_MUST_USE sdb_status sdb__db_open(struct io *io, const char *path, const sdb_options *options,
+                                     sdb_db **out_db);
+/* The answer of a dead handle, or SDB_OK. */
+SDB_MUST_USE sdb_status sdb__db_alive(sdb_db *db);
+/*
+ * Kills the handle with the sentence just recorded; returns SDB_IO for anything but CORRUPT, FULL,
+ * NOMEM.
+ */
+sdb_status sdb__db_kill(sdb_db *db, sdb_status status);
+/* The given options with defaults; SDB_INVALID for senseless ones. */
+SDB_MUST_USE sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out);
+
+/* ---- snapshot.c ---- */
+/* Opens a snapshot of the newest visible commit. */
+void sdb__snapshot_open(sdb_db *db, struct snapshot *snapshot);
+/* Closes it, and drops versions that only it needed. */
+void sdb__snapshot_close(sdb_db *db, struct snapshot *snapshot);
+/*
+ * Begins applying a commit of `count` operations: whether it must leave versions. Ended by publish.
+ */
+bool sdb__snapshot_apply(sdb_db *db, uint64_t count);
+void sdb__snapshot_publish(sdb_db *db, uint64_t commit);
+/* No open snapshot is older than the answer. */
+uint64_t sdb__snapshot_oldest(sdb_db *db);
+
+/* ---- keyspace.c ---- */
+SDB_MUST_USE sdb_status sdb__keyspaces_load(sdb_db *db);
+void sdb__keyspaces_done(sdb_db *db);
+/* The keyspace with an id, or NULL. Under commit_lock. */
+sdb_keyspace *sdb__keyspace_by_id(sdb_db *db, uint32_t id);
+/* Applies OP_MAKE and OP_DROP. Under commit_lock. */
+SDB_MUST_USE sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name,
+                                                 uint64_t commit);
+SDB_MUST_USE sdb_status sdb__keyspace_apply_drop(sdb_db *db, uint32_t id, uint64_t commit);
+/* Frees pages of dropped keyspaces that no snapshot can read. Takes commit_lock. */
+SDB_MUST_USE sdb_status sdb__keyspaces_free(sdb_db *db);
+
+/* ---- txn.c ---- */
+/* Frees the transactions kept for reuse. */
+void sdb__txns_done(sdb_db *db);
+
+/* ---- commit.c, apply.c ---- */
+/*
+ * Commits a write set. `snapshot`, if given, is checked for conflicts against and is closed in any
+ * case.
+ */
+SDB_MUST_USE sdb_status sdb__commit(sdb_db *db, struct write_set *writes,
+                                    struct snapshot *snapshot, sdb_durability durability);
+/* The extents prepared for large values, in the order of the operations. */
+struct prepared {
+    struct extent *extents;
+    size_t count, capacity, next;
+};
+/*
+ * Applies encoded operations to the trees as part of commit `commit`. `prepared` NULL: extents are
+ * written as they are met. Under commit_lock. A failure leaves a part applied.
+ */
+SDB_MUST_USE sdb_status sdb__apply(sdb_db *db, const uint8_t *ops, size_t size, uint64_t commit,
+                                   bool keep, struct prepared *prepared);
+/* Replays the log that the superblock names. */
+SDB_MUST_USE sdb_status sdb__recover(sdb_db *db);
+
+/* ---- checkpoint_run.c ---- */
+/* Makes a checkpoint. `last`: the log is not needed any more, both superblocks are written. */
+SDB_MUST_USE sdb_status sdb__db_checkpoint(sdb_db *db, bool last);
+/*
+ * Starts one in the background, or makes it here without threads, if the log or the cache asks for
+ * it.
+ */
+SDB_MUST_USE sdb_status sdb__db_maybe_checkpoint(sdb_db *db);
+SDB_MUST_USE sdb_status sdb__worker_start(sdb_db *db);
+void sdb__worker_stop(sdb_db *db);
+
+#endif

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * keyspace.c: the catalog: names, and the trees they stand for.
+ *
+ * Idea: a keyspace is made and dropped by a commit of its own, logged like any other change. The
+ * catalog is read once, when the database is opened; afterwards the table of handles answers, and
+ * the tree only keeps.
+ * Invariants: I1 a keyspace's id is never given again. I2 a dropped keyspace's pages are freed only
+ *   when no snapshot is older than its drop, a few hundred at a time, and its catalog entry "d"
+ *   goes with the last.
+ * Costs: a handle in memory for each keyspace. Not here: nested names, options of a keyspace.
+ */
+#include <string.h>
+
+#include "engine/base/bytes.h"
+#include "engine/base/status.h"
+#include "index/kv/database.h"
+
+static struct bytes text(const char *s)
+{
+    return (struct bytes){(const uint8_t *)s, strlen(s)};
+}
+
+/* "k" + name, "d" + id or "n". */
+struct catalog_key {
+    uint8_t data[1 + SDB_KEYSPACE_NAME_MAX];
+    struct bytes bytes;
+};
+
+static void make_key(struct catalog_key *key, char kind, struct bytes rest)
+{
+    key->data[0] = (uint8_t)kind;
+    if (rest.size) memcpy(key->data + 1, rest.data, rest.size);
+    key->bytes = (struct bytes){key->data, rest.size + 1};
+}
+
+static void make_drop_key(struct catalog_key *key, uint32_t id)
+{
+    uint8_t big[4] = {(uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};
+
+    make_key(key, 'd', (struct bytes){big, sizeof big});
+}
+
+static sdb_status ignore(void *context, const struct btree_value *value)
+{
+    (void)context;
+    (void)value;
+    return SDB_OK;
+}
+
+static sdb_status catalog_put(sdb_db *db, const struct catalog_key *key, const uint8_t *data,
+                              size_t size)
+{
+    struct btree_value value = {.data = {data, size}};
+
+    return sdb__btree_put(&db->catalog, key->bytes, &value, ignore, NULL);
+}
+
+static sdb_status catalog_del(sdb_db *db, const struct catalog_key *key)
+{
+    return sdb__btree_del(&db->catalog, key->bytes, ignore, NULL);
+}
+
+sdb_keyspace *sdb__keyspace_by_id(sdb_db *db, uint32_t id)
+{
+    return id < db->keyspace_count ? db->keyspaces[id] : NULL;
+}
+
+/* Enters a keyspace in the table of handles. */
+static sdb_status add_handle(sdb_db *db, uint32_t id, uint64_t root, struct bytes name,
+                             sdb_keyspace **out)
+{
+    sdb_keyspace *keyspace = sdb__mem_zalloc(db->allocator, 1, sizeof *keyspace);
+    size_t old = db->keyspace_capacity;
+    sdb_status status = SDB_NOMEM;
+
+    if (keyspace) {
+        (void)pthread_mutex_lock(&db->keyspace_lock);
+        status = sdb__mem_reserve(db->allocator, &db->keyspaces, &db->keyspace_capacity,
+                                  (size_t)id + 1, sizeof(sdb_keyspace *));
+        if (status == SDB_OK) {
+            for (; old < db->keyspace_capacity; old++) db->keyspaces[old] = NULL;
+            keyspace->db = db;
+            keyspace->tree = (struct btree){db->pager, root, id};
+            if (name.size) memcpy(keyspace->name, name.data, name.size);
+            db->keyspaces[id] = keyspace;
+            if (db->keyspace_count <= id) db->keyspace_count = (size_t)id + 1;
+            if (db->next_keyspace <= id) db->next_keyspace = id + 1;
+        }
+        (void)pthread_mutex_unlock(&db->keyspace_lock);
+    }
+    if (status != SDB_OK) {
+        sdb__mem_free(db->allocator, keyspace);
+        return status;
+    }
+    *out = keyspace;
+    return SDB_OK;
+}
+
+static sdb_status bad_entry(sdb_db *db)
+{
+    return FAIL(SDB_CORRUPT, "%s: the catalog of keyspaces is damaged: run sdb check, restore a "
+                "backup", db->path);
+}
+
+/* Takes over one catalog entry. */
+static sdb_status load_entry(sdb_db *db, const uint8_t *key, size_t key_size, struct bytes value)
+{
+    sdb_keyspace *keyspace;
+    uint32_t id;
+
+    if (key_size == 1 && key[0] == 'n' && value.size == 4) {
+        if (db->next_keyspace < get_u32(value.data)) db->next_keyspace = get_u32(value.data);
+        return SDB_OK;
+    }
+    if (key[0] == 'k' && key_size <= SDB_KEYSPACE_NAME_MAX + 1 && value.size == CATALOG_VALUE) {
+        id = get_u32(value.data);
+        if (id == CATALOG_TREE || id >= db->next_keyspace || sdb__keyspace_by_id(db, id))
+            return bad_entry(db);
+        return add_handle(db, id, get_u64(value.data + 8),
+                          (struct bytes){key + 1, key_size - 1}, &keyspace);
+    }
+    if (key[0] == 'd' && key_size == 5 && value.size == 8) {
+        id = (uint32_t)key[1] << 24 | (uint32_t)key[2] << 16 | (uint32_t)key[3] << 8 | key[4];
+        if (id == CATALOG_TREE || id >= db->next_keyspace || sdb__keyspace_by_id(db, id))
+            return bad_entry(db);
+        TRY(add_handle(db, id, get_u64(value.data), (struct bytes){NULL, 0}, &keyspace));
+        atomic_store(&keyspace->dropped, 1);
+        atomic_fetch_add(&db->unfreed, 1);
+        return SDB_OK;
+    }
+    return bad_entry(db);
+}
+
+static sdb_status load_next_id(void *context, const struct btree_value *value)
+{
+    sdb_db *db = context;
+
+    if (value && !value->is_extent && value->data.size == 4)
+        db->next_keyspace = get_u32(value->data.data);
+    return SDB_OK;
+}
+
+sdb_status sdb__keyspaces_load(sdb_db *db)
+{
+    struct btree_leaf leaf = {.allocator = db->allocator};
+    struct btree_place place = {{NULL, 0}, BTREE_NATURAL, false};
+    uint8_t room[PAGE_SIZE_MOST / 8 + 8], key[PAGE_SIZE_MOST / 8];
+    struct catalog_key n;
+    sdb_status status;
+
+    db->next_keyspace = CATALOG_TREE + 1;
+    make_key(&n, 'n', (struct bytes){NULL, 0});
+    status = sdb__btree_get(&db->catalog, n.bytes, load_next_id, db);
+    do {
+        if (status == SDB_OK)
+            status = sdb__btree_leaf_read(&db->catalog, place, false, NULL, NULL, &leaf);
+        for (unsigned i = 0; status == SDB_OK && i < node_count(leaf.node); i++) {
+            enum node_kind kind;
+            size_t size = sdb__node_key(leaf.node, i, key);
+            struct bytes payload = node_payload(leaf.node, i, &kind);
+
+            status = size && kind == NODE_INLINE ? load_entry(db, key, size, payload)
+                                                 : bad_entry(db);
+        }
+    } while (status == SDB_OK && sdb__btree_leaf_after(&leaf, room, &place));
+    sdb__btree_leaf_done(&leaf);
+    return status;
+}
+
+void sdb__keyspaces_done(sdb_db *db)
+{
+    for (size_t i = 0; i < db->keyspace_count; i++)
+        sdb__mem_free(db->allocator, db->keyspaces[i]);
+    sdb__mem_free(db->allocator, db->keyspaces);
+}
+
+sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name, uint64_t commit)
+{
+    uint8_t value[CATALOG_VALUE] = {0}, next[4];
+    struct catalog_key key, n;
+    sdb_keyspace *keyspace;
+    uint64_t root;
+
+    if (name.size == 0 || name.size > SDB_KEYSPACE_NAME_MAX || sdb__keyspace_by_id(db, id))
+        return bad_entry(db);
+    TRY(sdb__btree_make(db->pager, id, &root));
+    put_u32(value, id);
+    put_u64(value + 8, root);
+    put_u64(value + 16, commit);
+    put_u32(next, id + 1);
+    make_key(&key, 'k', name);
+    make_key(&n, 'n', (struct bytes){NULL, 0});
+    TRY(catalog_put(db, &key, value, sizeof value));
+    TRY(catalog_put(db, &n, next, sizeof next));
+    return add_handle(db, id, root, name, &keyspace);
+}
+
+sdb_status sdb__keyspace_apply_drop(sdb_db *db, uint32_t id, uint64_t commit)
+{
+    sdb_keyspace *keyspace = sdb__keyspace_by_id(db, id);
+    struct catalog_key key;
+    uint8_t root[8];
+
+    if (!keyspace || atomic_load(&keyspace->dropped)) return bad_entry(db);
+    put_u64(root, keyspace->tree.root);
+    make_drop_key(&key, id);
+    TRY(catalog_put(db, &key, root, sizeof root));
+    make_key(&key, 'k', text(keyspace->name));
+    TRY(catalog_del(db, &key));
+    atomic_store(&keyspace->dropped, commit);
+    atomic_fetch_add(&db->unfreed, 1);
+    return SDB_OK;
+}
+
+/* Frees a step of a dropped keyspace. */
+static sdb_status free_step(sdb_db *db, sdb_keyspace *keyspace)
+{
+    bool done = false;
+    struct catalog_key key;
+    sdb_status status = sdb__db_alive(db);
+
+    if (status != SDB_OK || keyspace->freed) return status;
+    status = sdb__pager_reserve(db->pager, 64);
+    if (status != SDB_OK) return status;
+    status = sdb__btree_free_some(&keyspace->tree, &done);
+    make_drop_key(&key, keyspace->tree.id);
+    if (status == SDB_OK && done) status = catalog_del(db, &key);
+    db->changed = true;
+    if (status != SDB_OK) return sdb__db_kill(db, status);
+    if (done) {
+        keyspace->freed = true;
+        atomic_fetch_sub(&db->unfreed, 1);
+    }
+    return SDB_OK;
+}
+
+sdb_status sdb__keyspaces_free(sdb_db *db)
+{
+    uint64_t oldest;
+
+    if (atomic_load(&db->unfreed) == 0 || db->readonly) return SDB_OK;
+    oldest = sdb__snapshot_oldest(db);
+    for (size_t i = 0;; i++) {
+        sdb_keyspace *keyspace;
+        uint64_t dropped;
+        bool freed = false;
+
+        (void)pthread_mutex_lock(&db->keyspace_lock);
+        keyspace = i < db->keyspace_count ? db->keyspaces[i] : NULL;
+        dropped = keyspace ? atomic_load(&keyspace->dropped) : 0;
+        if (i >= db->keyspace_count) {
+            (void)pthread_mutex_unlock(&db->keyspace_lock);
+            return SDB_OK;
+        }
+        (void)pthread_mutex_unlock(&db->keyspace_lock);
+        if (!dropped || dropped > oldest) continue;
+        while (!freed) {
+            sdb_status status;
+
+            (void)pthread_mutex_lock(&db->commit_lock);
+            status = free_step(db, keyspace);
+            freed = keyspace->freed;
+            (void)pthread_mutex_unlock(&db->commit_lock);
+            if (status != SDB_OK) return status;
+        }
+    }
+}
+
+/* ---- public ------------------------------------------------------------------------------- */
+
+/* The size of a well-formed UTF-8 sequence at `at`, or 0. */
+static size_t utf8_size(const uint8_t *at)
+{
+    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t size = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2
+                  : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+    uint32_t code;
+
+    if (size < 2) return size;
+    code = at[0] & (0x7fu >> size);
+    for (size_t i = 1; i < size; i++) {
+        if ((at[i] & 0xc0) != 0x80) return 0;
+        code = code << 6 | (at[i] & 0x3f);
+    }
+    return code < least[size] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? 0 : size;
+}
+
+static sdb_status check_name(const char *name)
+{
+    const uint8_t *at = (const uint8_t *)name;
+    size_t size;
+
+    if (!name || !*name) return FAIL(SDB_INVALID, "a keyspace needs a name");
+    size = strlen(name);
+    if (size > SDB_KEYSPACE_NAME_MAX)
+        return FAIL(SDB_LIMIT, "a keyspace's name has at most %u bytes; this one has %zu",
+                    SDB_KEYSPACE_NAME_MAX, size);
+    while (*at) {
+        size_t step = utf8_size(at);
+
+        if (!step) return FAIL(SDB_INVALID, "a keyspace's name must be UTF-8");
+        if (*at < 0x20 || *at == 0x7f)
+            return FAIL(SDB_INVALID, "a keyspace's name must not contain control characters");
+        at += step;
+    }
+    return SDB_OK;
+}
+
+static sdb_keyspace *find_by_name(sdb_db *db, const char *name)
+{
+    sdb_keyspace *found = NULL;
+
+    (void)pthread_mutex_lock(&db->keyspace_lock);
+    for (size_t i = 0; i < db->keyspace_count && !found; i++)
+        if (db->keyspaces[i] && !atomic_load(&db->keyspaces[i]->dropped) &&
+            strcmp(db->keyspaces[i]->name, name) == 0)
+            found = db->keyspaces[i];
+    (void)pthread_mutex_unlock(&db->keyspace_lock);
+    return found;
+}
+
+/* Commits a single catalog operation. */
+static sdb_status commit_op(sdb_db *db, enum op_code code, uint32_t id, struct bytes name)
+{
+    struct write_set writes;
+    sdb_status status;
+
+    sdb__writes_init(&writes, db->allocator, false);
+    status = sdb__writes_add(&writes, code, id, name, (struct bytes){NULL, 0}, false);
+    if (status == SDB_OK) status = sdb__commit(db, &writes, NULL, SDB_DURABILITY_DEFAULT);
+    sdb__writes_done(&writes);
+    return status;
+}
+
+sdb_status sdb_keyspace_open(sdb_db *db, const char *name, unsigned flags,
+                             sdb_keyspace **out_keyspace)
+{
+    sdb_keyspace *keyspace;
+    uint32_t id;
+    sdb_status status;
+
+    if (!db || !out_keyspace) return FAIL(SDB_INVALID, "sdb_keyspace_open: an argument is NULL");
+    TRY(sdb__db_alive(db));
+    TRY(check_name(name));
+    for (;;) {
+        keyspace = find_by_name(db, name);
+        if (keyspace && (flags & SDB_KEYSPACE_MUST_MAKE))
+            return FAIL(SDB_EXISTS, "there is a keyspace \"%s\" already", name);
+        if (keyspace) {
+            *out_keyspace = keyspace;
+            return SDB_OK;
+        }
+        if (flags & SDB_KEYSPACE_MUST_EXIST)
+            return FAIL(SDB_NOTFOUND, "there is no keyspace \"%s\" in %s", name, db->path);
+        if (db->readonly)
+            return FAIL(SDB_READONLY, "there is no keyspace \"%s\", and %s is open for reading "
+                        "only", name, db->path);
+        (void)pthread_mutex_lock(&db->keyspace_lock);
+        id = db->next_keyspace++; /* whoever loses a race for the name wastes a number */
+        (void)pthread_mutex_unlock(&db->keyspace_lock);
+        status = commit_op(db, OP_MAKE, id, text(name));
+        if (status != SDB_OK && status != SDB_EXISTS) return status;
+        if (status == SDB_OK) flags &= ~(unsigned)SDB_KEYSPACE_MUST_MAKE;
+    }
+}
+
+sdb_status sdb_keyspace_drop(sdb_keyspace *keyspace)
+{
+    if (!keyspace) return FAIL(SDB_INVALID, "sdb_keyspace_drop: keyspace is NULL");
+    TRY(sdb__db_alive(keyspace->db));
+    if (keyspace->db->readonly)
+        return FAIL(SDB_READONLY, "%s is open for reading only", keyspace->db->path);
+    TRY(commit_op(keyspace->db, OP_DROP, keyspace->tree.id, (struct bytes){NULL, 0}));
+    return sdb__keyspaces_free(keyspace->db);
+}
+
+const char *sdb_keyspace_name(const sdb_keyspace *keyspace)
+{
+    return keyspace->name;
+}
+
+sdb_status sdb_keyspace_next(sdb_db *db, const char *after,
+                             char out_name[SDB_KEYSPACE_NAME_MAX + 1])
+{
+    const sdb_keyspace *best = NULL;
+
+    if (!db || !out_name) return FAIL(SDB_INVALID, "sdb_keyspace_next: an argument is NULL");
+    TRY(sdb__db_alive(db));
+    (void)pthread_mutex_lock(&db->keyspace_lock);
+    for (size_t i = 0; i < db->keyspace_count; i++) {
+        const sdb_keyspace *k = db->keyspaces[i];
+
+        if (!k || atomic_load(&k->dropped) || (after && strcmp(k->name, after) <= 0)) continue;
+        if (!best || strcmp(k->name, best->name) < 0) best = k;
+    }
+    if (best) memcpy(out_name, best->name, sizeof best->name);
+    (void)pthread_mutex_unlock(&db->keyspace_lock);
+    return best ? SDB_OK : SDB_END;
+}

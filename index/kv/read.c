@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * read.c: single values.
+ *
+ * Idea: under the latch of the key's leaf the tree's value and the version store agree; what the
+ * snapshot sees is copied out there. Only a large value is read later, and an open snapshot keeps
+ * it from going away.
+ * Invariants: I1 a large value is read only under a snapshot that was open when it was found.
+ * Costs: one descent and one copy of the value. Not here: reading without a copy.
+ */
+#include <string.h>
+
+#include "engine/base/status.h"
+#include "index/kv/txn.h"
+
+struct reading {
+    sdb_db *db;
+    uint32_t keyspace;
+    struct bytes key;
+    const struct snapshot *snapshot;
+    const struct btree_value *current; /* the tree's; NULL: none */
+    struct buffer *value;
+    bool is_extent, found;
+    struct extent extent;
+};
+
+static sdb_status copy_out(struct reading *r, const void *data, size_t size)
+{
+    r->found = true;
+    if (!r->value) return SDB_OK;
+    r->value->size = 0;
+    return sdb__buffer_append(r->db->allocator, r->value, data, size);
+}
+
+/* Takes the version if there is one, otherwise the tree's value. */
+static sdb_status take_version(void *context, struct bytes key, const struct version *version)
+{
+    struct reading *r = context;
+    const struct btree_value *current = r->current;
+
+    (void)key;
+    if (version) {
+        if (version->kind == VERSION_ABSENT) return SDB_OK;
+        if (version->kind == VERSION_INLINE) return copy_out(r, version->data, version->size);
+        r->extent = version->extent;
+    } else {
+        if (!current) return SDB_OK;
+        if (!current->is_extent) return copy_out(r, current->data.data, current->data.size);
+        TRY(sdb__pager_extent_find(r->db->pager, current->extent, current->size, &r->extent));
+    }
+    r->is_extent = r->found = true;
+    return SDB_OK;
+}
+
+static sdb_status take_value(void *context, const struct btree_value *value)
+{
+    struct reading *r = context;
+
+    r->current = value;
+    if (!r->snapshot) return take_version(r, r->key, NULL);
+    return sdb__versions_read(&r->db->versions, r->keyspace, r->key, r->snapshot->commit,
+                              take_version, r);
+}
+
+sdb_status sdb__read_committed(sdb_keyspace *keyspace, struct bytes key,
+                               const struct snapshot *snapshot, struct buffer *value)
+{
+    struct reading r = {.db = keyspace->db, .keyspace = keyspace->tree.id, .key = key,
+                        .snapshot = snapshot, .value = value};
+    struct snapshot own;
+    sdb_status status = sdb__btree_get(&keyspace->tree, key, take_value, &r);
+
+    /* once more, with something to hold it */
+    if (status == SDB_OK && r.is_extent && !snapshot && value) {
+        sdb__snapshot_open(keyspace->db, &own);
+        status = sdb__read_committed(keyspace, key, &own, value);
+        sdb__snapshot_close(keyspace->db, &own);
+        return status;
+    }
+    if (status != SDB_OK) return status;
+    if (!r.found) return SDB_NOTFOUND;
+    if (!r.is_extent || !value) return SDB_OK;
+    TRY(sdb__buffer_reserve(keyspace->db->allocator, value, (size_t)r.extent.size));
+    TRY(sdb__pager_extent_read(keyspace->db->pager, &r.extent, value->data));
+    value->size = (size_t)r.extent.size;
+    return SDB_OK;
+}
+
+sdb_status sdb__txn_may_read(sdb_txn *txn, const sdb_keyspace *keyspace)
+{
+    uint64_t dropped = atomic_load_explicit(&keyspace->dropped, memory_order_acquire);
+
+    TRY(sdb__db_alive(txn->db));
+    if (!txn->has_snapshot)
+        return FAIL(SDB_INVALID, "a batch cannot read: begin the transaction with SDB_TXN_WRITE");
+    if (keyspace->db != txn->db)
+        return FAIL(SDB_INVALID, "keyspace \"%s\" is of another database than the transaction",
+                    keyspace->name);
+    if (dropped && txn->snapshot.commit >= dropped)
+        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name);
+    return SDB_OK;
+}
+
+static sdb_status check_key(sdb_slice key)
+{
+    if (key.size <= SDB_KEY_MAX) return SDB_OK;
+    return FAIL(SDB_LIMIT, "a key has at most %u bytes; this one has %zu", SDB_KEY_MAX, key.size);
+}
+
+sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slice *out_value)
+{
+    struct op op;
+    sdb_status status;
+
+    if (!txn || !keyspace || !out_value)
+        return FAIL(SDB_INVALID, "sdb_get: an argument is NULL");
+    TRY(sdb__txn_may_read(txn, keyspace));
+    TRY(check_key(key));
+    if (sdb__writes_find(&txn->writes, keyspace->tree.id, bytes_of(key), &op)) {
+        if (op.code == OP_DEL) return SDB_NOTFOUND;
+        *out_value = slice_of(op.value);
+        return SDB_OK;
+    }
+    status = sdb__read_committed(keyspace, bytes_of(key), &txn->snapshot, &txn->value);
+    if (status == SDB_OK) *out_value = (sdb_slice){txn->value.data, txn->value.size};
+    return status;
+}
+
+/* A destination that a value either fits into whole or not at all. */
+struct copying {
+    void *to;
+    size_t capacity, size;
+    bool found, is_extent;
+};
+
+static sdb_status copy_value(void *context, const struct btree_value *value)
+{
+    struct copying *c = context;
+
+    if (!value) return SDB_OK;
+    c->found = true;
+    c->is_extent = value->is_extent;
+    c->size = value->is_extent ? (size_t)value->size : value->data.size;
+    if (!c->is_extent && c->size && c->size <= c->capacity)
+        memcpy(c->to, value->data.data, c->size);
+    return SDB_OK;
+}
+
+/* A large value, by way of memory of our own. */
+static sdb_status copy_large(sdb_keyspace *keyspace, sdb_slice key, struct copying *c)
+{
+    struct buffer value = {0};
+    sdb_status status = sdb__read_committed(keyspace, bytes_of(key), NULL, &value);
+
+    if (status == SDB_OK) {
+        c->size = value.size;
+        if (c->size <= c->capacity) memcpy(c->to, value.data, c->size);
+    }
+    c->found = status != SDB_NOTFOUND;
+    sdb__buffer_done(keyspace->db->allocator, &value);
+    return status == SDB_NOTFOUND ? SDB_OK : status;
+}
+
+sdb_status sdb_get_copy(sdb_keyspace *keyspace, sdb_slice key, void *buffer, size_t capacity,
+                        size_t *out_size)
+{
+    struct copying c = {.to = buffer, .capacity = capacity};
+    sdb_status status;
+
+    if (!keyspace || !out_size || (!buffer && capacity))
+        return FAIL(SDB_INVALID, "sdb_get_copy: an argument is NULL");
+    TRY(sdb__db_alive(keyspace->db));
+    TRY(check_key(key));
+    if (!atomic_load_explicit(&keyspace->dropped, memory_order_acquire)) {
+        status = sdb__btree_get(&keyspace->tree, bytes_of(key), copy_value, &c);
+        if (status == SDB_OK && c.is_extent && c.size <= capacity)
+            status = copy_large(keyspace, key, &c);
+    } else {
+        status = SDB_NOTFOUND;
+    }
+    if (atomic_load_explicit(&keyspace->dropped, memory_order_acquire)) /* perhaps meanwhile */
+        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name);
+    if (status != SDB_OK) return status;
+    if (!c.found) return SDB_NOTFOUND;
+    *out_size = c.size;
+    if (c.size > capacity)
+        return FAIL(SDB_LIMIT, "the value has %zu bytes, the buffer %zu", c.size, capacity);
+    return SDB_OK;
+}

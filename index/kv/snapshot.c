@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snapshot.c: who reads which past, and which commits must leave a trace for them.
+ *
+ * Idea: a snapshot is the number of the newest commit that was whole when it opened. A commit that
+ * is applied while older snapshots are open leaves versions. When none is open it need not,
+ * provided that none opens before it is whole: a snapshot that comes in between waits, for as long
+ * as it takes to apply QUIET_MOST operations; a larger commit leaves versions anyway.
+ * Invariants: I1 the list is in order of commits: snapshots open at `visible`, which only grows. I2
+ *   while a commit is being applied, every open snapshot is older than it, and quiet holds only if
+ *   there is none.
+ * Costs: one short lock to open, one to close. Not here: the versions (versions.c).
+ */
+#include "index/kv/database.h"
+
+void sdb__snapshot_open(sdb_db *db, struct snapshot *snapshot)
+{
+    (void)pthread_mutex_lock(&db->snapshot_lock);
+    while (db->quiet) (void)pthread_cond_wait(&db->snapshot_cond, &db->snapshot_lock);
+    *snapshot = (struct snapshot){.before = db->newest, .commit = db->visible};
+    if (db->newest)
+        db->newest->after = snapshot;
+    else
+        db->oldest = snapshot;
+    db->newest = snapshot;
+    db->snapshot_count++;
+    (void)pthread_mutex_unlock(&db->snapshot_lock);
+}
+
+/* The commit up to which no snapshot needs versions. Under snapshot_lock. */
+static uint64_t prune_limit(const sdb_db *db)
+{
+    return db->oldest ? db->oldest->commit : db->visible;
+}
+
+void sdb__snapshot_close(sdb_db *db, struct snapshot *snapshot)
+{
+    uint64_t limit;
+
+    (void)pthread_mutex_lock(&db->snapshot_lock);
+    if (snapshot->before)
+        snapshot->before->after = snapshot->after;
+    else
+        db->oldest = snapshot->after;
+    if (snapshot->after)
+        snapshot->after->before = snapshot->before;
+    else
+        db->newest = snapshot->before;
+    db->snapshot_count--;
+    limit = prune_limit(db);
+    (void)pthread_mutex_unlock(&db->snapshot_lock);
+    sdb__versions_prune(&db->versions, limit);
+}
+
+bool sdb__snapshot_apply(sdb_db *db, uint64_t count)
+{
+    bool keep;
+
+    (void)pthread_mutex_lock(&db->snapshot_lock);
+    keep = db->oldest != NULL || count > QUIET_MOST;
+    db->quiet = !keep;
+    (void)pthread_mutex_unlock(&db->snapshot_lock);
+    return keep;
+}
+
+void sdb__snapshot_publish(sdb_db *db, uint64_t commit)
+{
+    uint64_t limit;
+
+    (void)pthread_mutex_lock(&db->snapshot_lock);
+    db->visible = commit;
+    if (db->quiet) {
+        db->quiet = false;
+        (void)pthread_cond_broadcast(&db->snapshot_cond);
+    }
+    limit = prune_limit(db);
+    (void)pthread_mutex_unlock(&db->snapshot_lock);
+    sdb__versions_prune(&db->versions, limit);
+}
+
+uint64_t sdb__snapshot_oldest(sdb_db *db)
+{
+    uint64_t oldest;
+
+    (void)pthread_mutex_lock(&db->snapshot_lock);
+    oldest = prune_limit(db);
+    (void)pthread_mutex_unlock(&db->snapshot_lock);
+    return oldest;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* txn.h: a transaction and a committed value from inside; shared by txn.c, read.c and cursor.c. */
+#ifndef SDB_INDEX_KV_TXN_H
+#define SDB_INDEX_KV_TXN_H
+
+#include "index/kv/database.h"
+
+struct sdb_txn {
+    sdb_db *db;
+    unsigned flags;
+    bool has_snapshot;
+    struct snapshot snapshot;
+    struct write_set writes;  /* unindexed for a batch */
+    struct buffer value;      /* what the last sdb_get lent out */
+    sdb_durability durability;
+    unsigned cursors;         /* open ones */
+    struct sdb_txn *next_idle;
+};
+
+/*
+ * SDB_OK if the transaction may read this keyspace: alive, not a batch, not dropped before its
+ * snapshot.
+ */
+SDB_MUST_USE sdb_status sdb__txn_may_read(sdb_txn *txn, const sdb_keyspace *keyspace);
+
+/*
+ * The committed value that the snapshot (NULL: the newest) sees, into `value` (NULL: only whether
+ * there is one). SDB_NOTFOUND if none.
+ */
+SDB_MUST_USE sdb_status sdb__read_committed(sdb_keyspace *keyspace, struct bytes key,
+                                            const struct snapshot *snapshot,
+                                            struct buffer *value);
+
+static inline struct bytes bytes_of(sdb_slice slice)
+{
+    return (struct bytes){slice.data, slice.size};
+}
+
+static inline sdb_slice slice_of(struct bytes bytes)
+{
+    return (sdb_slice){bytes.data, bytes.size};
+}
+
+#endif

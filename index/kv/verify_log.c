@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verify_log.c: the log that a database was left with.
+ *
+ * Idea: what recovery would do, without doing it: read every body, and see that it is whole and comes next.
+ * Invariants: I1 a log that passes is one that recovery can read to its end.
+ * Costs: one pass over the log. Not here: whether its operations suit the trees (recovery sees that).
+ */
+#include <inttypes.h>
+#include <string.h>
+#include <sdb/kv.h>
+
+#include "engine/base/bytes.h"
+#include "engine/base/status.h"
+#include "index/kv/ops.h"
+#include "index/kv/verify_run.h"
+#include "wal/wal.h"
+
+struct reading {
+    struct verify_run *run;
+    uint64_t last_commit;
+    uint64_t bodies;
+    bool reported; /* the body that ended the reading */
+};
+
+/* NULL, or what is wrong with a body's operations. */
+static const char *judge_ops(const uint8_t *at, const uint8_t *end)
+{
+    struct op op;
+
+    while (at < end) {
+        size_t step = sdb__op_read(at, end, &op);
+
+        if (step == 0) return "holds something that is no operation";
+        if ((op.code == OP_DEL || op.code == OP_MAKE || op.code == OP_DROP) && op.value.size)
+            return "holds an operation with a value that it cannot have";
+        if (op.code == OP_DROP && op.key.size)
+            return "holds an operation with a key that it cannot have";
+        if (op.code == OP_MAKE && (op.key.size == 0 || op.key.size > SDB_KEYSPACE_NAME_MAX))
+            return "makes a keyspace with an impossible name";
+        if (op.keyspace == 0) return "changes the catalog";
+        at += step;
+    }
+    return NULL;
+}
+
+static sdb_status judge_body(void *context, uint64_t lsn, const uint8_t *body, size_t size)
+{
+    struct reading *r = context;
+    const char *wrong = NULL;
+
+    if (size < BODY_HEAD) wrong = "is too short";
+    else if (get_u64(body) != r->last_commit + 1) wrong = "does not go on from the one before it";
+    else wrong = judge_ops(body + BODY_HEAD, body + size);
+    if (!wrong) {
+        r->last_commit++;
+        r->bodies++;
+        return sdb__verify_step(r->run, 0);
+    }
+    r->reported = true;
+    sdb__verify_problem(r->run, "log %s: the commit at %" PRIu64 " %s: it and all later commits "
+                        "are lost if the log is discarded; restore a backup",
+                        r->run->what->log_folder, lsn, wrong);
+    return SDB_CORRUPT;
+}
+
+sdb_status sdb__verify_log(struct verify_run *run)
+{
+    const struct superblock *superblock = &run->superblock;
+    const struct verify *what = run->what;
+    struct wal_identity identity = {.log_id = superblock->log_id};
+    struct wal_replay replay = {0};
+    struct reading r = {run, superblock->commit, 0, false};
+    sdb_status status;
+
+    memcpy(identity.database_id, superblock->database_id, sizeof identity.database_id);
+    status = sdb__wal_replay(what->io, what->allocator, what->log_folder, &identity,
+                             superblock->lsn, judge_body, NULL, &r, &replay);
+    run->result.log_records = status == SDB_OK ? replay.records : r.bodies;
+    if (status == SDB_NOTFOUND)
+        sdb__verify_problem(run, "the database was not closed cleanly, and its log %s is missing or "
+                            "is not its own: put it back; without it the commits after number %"
+                            PRIu64 " are lost", what->log_folder, superblock->commit);
+    else if (status == SDB_CORRUPT && !r.reported)
+        sdb__verify_problem(run, "log %s is damaged after commit %" PRIu64 ": %s",
+                            what->log_folder, r.last_commit, sdb_errmsg());
+    return status == SDB_NOTFOUND || status == SDB_CORRUPT ? SDB_OK : status;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verify_run.h: what verify.c, verify_tree.c and verify_log.c share: one verification on its way. */
+#ifndef SDB_INDEX_KV_VERIFY_RUN_H
+#define SDB_INDEX_KV_VERIFY_RUN_H
+
+#include <stdbool.h>
+
+#include "engine/pager/map.h"
+#include "index/kv/verify.h"
+
+struct verify_run {
+    const struct verify *what;
+    struct io_queue *queue;
+    struct superblock superblock; /* of the checkpoint that is walked */
+    uint32_t page_size;
+    struct map map;
+    bool map_damaged;    /* and said so: that ids are missing is no news then */
+    uint64_t id_limit;   /* ids below it may be in the map */
+    uint64_t *reached;   /* one bit an id: something leads to it */
+    uint64_t *unsound;   /* one bit an id: its page cannot be read, or is no node */
+    bool incomplete;     /* some of a tree could not be walked, so not all that is unreached is lost */
+    uint64_t done, total; /* progress, in pages */
+    sdb_check_result result;
+};
+
+/* Reports a problem. */
+void sdb__verify_problem(struct verify_run *run, const char *format, ...)
+    __attribute__((format(printf, 2, 3), cold));
+
+/* Counts pages as done; SDB_CANCELLED if the caller wants to stop. */
+SDB_MUST_USE sdb_status sdb__verify_step(struct verify_run *run, uint64_t pages);
+
+/*
+ * Reads a page. *out_wrong: NULL, or what is wrong with it (in `room`). Other answers than SDB_OK: give up.
+ */
+enum { VERIFY_WRONG_ROOM = 300 };
+SDB_MUST_USE sdb_status sdb__verify_page(struct verify_run *run, uint64_t id, uint8_t *page,
+                                         char room[VERIFY_WRONG_ROOM], const char **out_wrong);
+
+/* ---- verify_tree.c ---- */
+/* Walks the catalog and every tree it names. */
+SDB_MUST_USE sdb_status sdb__verify_trees(struct verify_run *run);
+
+/* ---- verify_log.c ---- */
+/* Reads the log that the superblock names. */
+SDB_MUST_USE sdb_status sdb__verify_log(struct verify_run *run);
+
+static inline bool verify_bit(const uint64_t *bits, uint64_t id)
+{
+    return bits[id / 64] >> (id % 64) & 1;
+}
+
+static inline void verify_set_bit(uint64_t *bits, uint64_t id)
+{
+    bits[id / 64] |= UINT64_C(1) << (id % 64);
+}
+
+#endif

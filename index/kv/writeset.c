@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * writeset.c
+ *
+ * Idea: operations are encoded once, in the log's form, into chunks; a skip list leads to the
+ * newest one of each key. An operation that a later one replaces is only marked, and unmarked again
+ * when a savepoint is rolled back.
+ * Invariants: I1 an operation lies whole in one chunk and does not move. I2 exactly one operation
+ *   of each indexed key is not superseded, and the index leads to it.
+ * Costs: a copy of key and value; for an indexed set one skip-list search a change.
+ * Not here: spilling to disk; merging superseded operations away (they are logged too).
+ */
+#include "index/kv/writeset.h"
+
+#include <assert.h>
+#include <string.h>
+#include <sdb/kv.h>
+
+#include "engine/base/status.h"
+
+enum { CHUNK_FIRST = 4096, CHUNK_MOST = 256 * 1024 };
+
+void sdb__writes_init(struct write_set *w, const sdb_allocator *allocator, bool indexed)
+{
+    *w = (struct write_set){.allocator = allocator, .indexed = indexed,
+                            .nodes = {.allocator = allocator}};
+    w->index.random = (uint64_t)(uintptr_t)w;
+}
+
+static void free_chunks(struct write_set *w, struct write_chunk *chunk)
+{
+    while (chunk) {
+        struct write_chunk *next = chunk->next;
+
+        sdb__mem_free(w->allocator, chunk);
+        w->chunks--;
+        chunk = next;
+    }
+}
+
+void sdb__writes_reset(struct write_set *w)
+{
+    uint64_t random = w->index.random;
+
+    if (w->first && w->first->capacity > CHUNK_MOST) {
+        free_chunks(w, w->first);
+        w->first = NULL;
+    } else if (w->first) {
+        free_chunks(w, w->first->next);
+        w->first->next = NULL;
+        w->first->used = 0;
+    }
+    w->last = w->first;
+    w->count = w->undo_count = w->mark_count = 0;
+    w->bytes = 0;
+    w->large = 0;
+    w->index = (struct skiplist){.random = random};
+    sdb__arena_reset(&w->nodes);
+}
+
+void sdb__writes_done(struct write_set *w)
+{
+    free_chunks(w, w->first);
+    sdb__arena_done(&w->nodes);
+    sdb__mem_free(w->allocator, w->undo);
+    sdb__mem_free(w->allocator, w->marks);
+    *w = (struct write_set){.allocator = w->allocator};
+}
+
+/* Makes sure that the last chunk has `size` bytes left. */
+static sdb_status make_room(struct write_set *w, size_t size)
+{
+    size_t capacity = w->last ? w->last->capacity * 2 : CHUNK_FIRST;
+    struct write_chunk *chunk;
+
+    if (w->last && w->last->capacity - w->last->used >= size) return SDB_OK;
+    if (capacity > CHUNK_MOST) capacity = CHUNK_MOST;
+    if (capacity < size) capacity = size;
+    chunk = sdb__mem_alloc(w->allocator, sizeof *chunk + capacity);
+    if (!chunk) return SDB_NOMEM;
+    *chunk = (struct write_chunk){.capacity = capacity};
+    if (w->last)
+        w->last->next = chunk;
+    else
+        w->first = chunk;
+    w->last = chunk;
+    w->chunks++;
+    return SDB_OK;
+}
+
+static uint8_t **entry_op(struct skip_node *node)
+{
+    return (uint8_t **)(void *)((char *)node + skip_node_size(node->levels));
+}
+
+/* Reads the operation at `at`, which is one of ours. */
+static struct op read_own(const uint8_t *at)
+{
+    struct op op = {0};
+    size_t size = sdb__op_read(at, at + OP_HEAD_MOST + SDB_KEY_MAX + (size_t)SDB_VALUE_MAX, &op);
+
+    assert(size);
+    (void)size;
+    return op;
+}
+
+/* Memory for what the index will need, so that nothing can fail once the operation is written. */
+static sdb_status prepare_index(struct write_set *w, uint32_t keyspace, struct bytes key,
+                                struct skip_node **out_entry, bool *out_new)
+{
+    struct skip_node *entry = sdb__skip_find(&w->index, keyspace, key.data, key.size);
+
+    if (w->mark_count)
+        TRY(sdb__mem_reserve(w->allocator, &w->undo, &w->undo_capacity, w->undo_count + 1,
+                             sizeof *w->undo));
+    *out_new = !entry;
+    if (!entry) {
+        unsigned height = sdb__skip_height(&w->index);
+
+        entry = sdb__arena_alloc(&w->nodes, skip_node_size(height) + sizeof(uint8_t *));
+        if (!entry) return SDB_NOMEM;
+        entry->levels = height;
+        entry->group = keyspace;
+    }
+    *out_entry = entry;
+    return SDB_OK;
+}
+
+/* Lets the index lead to the operation at `at`. */
+static void set_index(struct write_set *w, struct skip_node *entry, bool is_new, uint8_t *at)
+{
+    if (w->mark_count)
+        w->undo[w->undo_count++] = (struct write_undo){entry, is_new ? NULL : *entry_op(entry)};
+    if (is_new) {
+        struct op op = read_own(at);
+
+        entry->key = op.key.data;
+        entry->key_size = op.key.size;
+        sdb__skip_insert(&w->index, entry);
+    } else {
+        **entry_op(entry) |= OP_SUPERSEDED;
+    }
+    *entry_op(entry) = at;
+}
+
+sdb_status sdb__writes_add(struct write_set *w, enum op_code code, uint32_t keyspace,
+                           struct bytes key, struct bytes value, bool is_large)
+{
+    struct skip_node *entry = NULL;
+    bool is_new = false;
+    uint8_t *at, *to;
+
+    TRY(make_room(w, OP_HEAD_MOST + key.size + value.size));
+    if (w->indexed) TRY(prepare_index(w, keyspace, key, &entry, &is_new));
+    at = to = w->last->data + w->last->used;
+    to += sdb__op_head(to, code, keyspace, key.size, value.size);
+    if (key.size) memcpy(to, key.data, key.size);
+    to += key.size;
+    if (value.size) memcpy(to, value.data, value.size);
+    to += value.size;
+    w->last->used += (size_t)(to - at);
+    w->bytes += (size_t)(to - at);
+    w->count++;
+    w->large += is_large;
+    if (w->indexed) set_index(w, entry, is_new, at);
+    return SDB_OK;
+}
+
+bool sdb__writes_find(const struct write_set *w, uint32_t keyspace, struct bytes key,
+                      struct op *out_op)
+{
+    struct skip_node *entry;
+
+    if (w->index.count == 0) return false;
+    entry = sdb__skip_find(&w->index, keyspace, key.data, key.size);
+    if (entry) *out_op = read_own(*entry_op(entry));
+    return entry != NULL;
+}
+
+bool sdb__writes_seek(const struct write_set *w, uint32_t keyspace, struct bytes key, bool behind,
+                      struct op *out_op)
+{
+    struct skip_node *entry = sdb__skip_seek(&w->index, keyspace, key.data, key.size);
+
+    if (entry && behind && entry->group == keyspace &&
+        compare_bytes(entry->key, entry->key_size, key.data, key.size) == 0)
+        entry = skip_next(entry);
+    if (!entry || entry->group != keyspace) return false;
+    *out_op = read_own(*entry_op(entry));
+    return true;
+}
+
+bool sdb__writes_seek_before(const struct write_set *w, uint32_t keyspace, const struct bytes *key,
+                             struct op *out_op)
+{
+    struct skip_node *entry;
+
+    entry = key ? sdb__skip_seek_before(&w->index, keyspace, key->data, key->size)
+                : sdb__skip_seek_before(&w->index, keyspace + 1, NULL, 0);
+    if (!entry || entry->group != keyspace) return false;
+    *out_op = read_own(*entry_op(entry));
+    return true;
+}
+
+sdb_status sdb__writes_mark(struct write_set *w, uint64_t *out_serial)
+{
+    TRY(sdb__mem_reserve(w->allocator, &w->marks, &w->mark_capacity, w->mark_count + 1,
+                         sizeof *w->marks));
+    w->marks[w->mark_count++] = (struct write_mark){
+        .serial = ++w->serial, .chunk = w->last, .used = w->last ? w->last->used : 0,
+        .undo_count = w->undo_count, .count = w->count, .bytes = w->bytes, .large = w->large};
+    *out_serial = w->serial;
+    return SDB_OK;
+}
+
+sdb_status sdb__writes_rollback(struct write_set *w, uint64_t serial)
+{
+    size_t at = w->mark_count;
+    struct write_mark mark;
+
+    while (at && w->marks[at - 1].serial != serial) at--;
+    if (!at)
+        return FAIL(SDB_NOTFOUND, "there is no savepoint %llu in this transaction",
+                    (unsigned long long)serial);
+    mark = w->marks[at - 1];
+    w->mark_count = at;
+    while (w->undo_count > mark.undo_count) {
+        struct write_undo undo = w->undo[--w->undo_count];
+
+        if (undo.before) {
+            *undo.before &= (uint8_t)~OP_SUPERSEDED;
+            *entry_op(undo.entry) = undo.before;
+        } else {
+            sdb__skip_remove(&w->index, undo.entry);
+        }
+    }
+    if (mark.chunk) {
+        free_chunks(w, mark.chunk->next);
+        mark.chunk->next = NULL;
+        mark.chunk->used = mark.used;
+        w->last = mark.chunk;
+    } else if (w->first) {
+        free_chunks(w, w->first->next);
+        w->first->next = NULL;
+        w->first->used = 0;
+        w->last = w->first;
+    }
+    w->count = mark.count;
+    w->bytes = mark.bytes;
+    w->large = mark.large;
+    return SDB_OK;
+}

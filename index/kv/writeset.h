@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * writeset.h: what a transaction wants changed: operations in order, and an index of the newest one
+ * for each key.
+ *
+ * A batch has no index: it never reads. One thread at a time.
+ */
+#ifndef SDB_INDEX_KV_WRITESET_H
+#define SDB_INDEX_KV_WRITESET_H
+
+#include "engine/base/mem.h"
+#include "engine/base/skiplist.h"
+#include "index/kv/ops.h"
+
+/* Operations lie whole in chunks. */
+struct write_chunk {
+    struct write_chunk *next;
+    size_t used, capacity;
+    uint8_t data[];
+};
+
+struct write_undo {
+    struct skip_node *entry;
+    uint8_t *before; /* the operation the entry led to; NULL: there was no entry */
+};
+
+struct write_mark {
+    uint64_t serial;
+    struct write_chunk *chunk;
+    size_t used, undo_count, count;
+    uint64_t bytes;
+    size_t large;
+};
+
+struct write_set {
+    const sdb_allocator *allocator;
+    bool indexed;
+    struct write_chunk *first, *last;
+    size_t count;   /* operations */
+    size_t chunks;
+    uint64_t bytes; /* of all operations */
+    size_t large;   /* operations whose values are too long for a leaf, at most */
+    struct skiplist index; /* group: keyspace; behind each node a uint8_t * to its operation */
+    struct arena nodes;
+    struct write_undo *undo; /* only kept while there is a savepoint */
+    size_t undo_count, undo_capacity;
+    struct write_mark *marks;
+    size_t mark_count, mark_capacity;
+    uint64_t serial;
+};
+
+void sdb__writes_init(struct write_set *w, const sdb_allocator *allocator, bool indexed);
+/* Forgets everything, keeps a little memory for the next use. */
+void sdb__writes_reset(struct write_set *w);
+void sdb__writes_done(struct write_set *w);
+
+/* Adds an operation. `is_large`: its value will need an extent. SDB_NOMEM: nothing was added. */
+SDB_MUST_USE sdb_status sdb__writes_add(struct write_set *w, enum op_code code, uint32_t keyspace,
+                                        struct bytes key, struct bytes value, bool is_large);
+/* The newest operation on a key. False: none (or not indexed). */
+bool sdb__writes_find(const struct write_set *w, uint32_t keyspace, struct bytes key,
+                      struct op *out_op);
+/*
+ * The first entry of the keyspace with a key >= key (`behind`: > key), or with `before` the last
+ * one < key; false: none. key.data NULL: from the end.
+ */
+bool sdb__writes_seek(const struct write_set *w, uint32_t keyspace, struct bytes key, bool behind,
+                      struct op *out_op);
+bool sdb__writes_seek_before(const struct write_set *w, uint32_t keyspace, const struct bytes *key,
+                             struct op *out_op);
+
+SDB_MUST_USE sdb_status sdb__writes_mark(struct write_set *w, uint64_t *out_serial);
+SDB_MUST_USE sdb_status sdb__writes_rollback(struct write_set *w, uint64_t serial);
+
+#endif

@@ -1,0 +1,70 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# smoke.sh: sdb_bench runs every workload with sdb and with each peer that was built, verifies what
+# they did, and they agree.
+. "${srcdir:-.}/tests/lib/tap.sh"
+
+bench=$build/bench/sdb_bench
+all=fillseq,fillrandom,overwrite,readrandom,readmissing,readseq,readreverse,seekrandom
+all=$all,readwhilewriting,deleterandom,fillsync
+engines=$("$bench" --help | sed -n 's/^.*--engine=LIST.*built: //p')
+# Libraries that were built without a sanitizer make it report what is none of our business.
+if grep -q '^MODE_CFLAGS = .*-fsanitize=thread' "$build/Makefile" 2>/dev/null; then engines=sdb; fi
+list=$(echo "$engines" | tr ' ' ',')
+count=$(echo "$engines" | wc -w)
+
+lines()
+{
+    printf '%s\n' "$out" | grep -c "$1"
+}
+
+like " $engines " '* sdb *' "sdb is one of the engines"
+
+run "$bench" --engine="$list" --benchmarks="$all" --num=2000 --syncs=50 --db="$work/db"
+is "$status" 0 "all workloads run with: $engines"
+is "$(lines '^engine=')" $((count * 12)) "each prints its line, readwhilewriting two"
+is "$(lines '^# sdb [0-9]')" 1 "the head names version and settings"
+is "$(printf '%s\n' "$out" | tail -n 1)" \
+    "checksums agree: $(echo $all | sed 's/,readwhilewriting//' | tr ',' ' ')" \
+    "they agree on what they read"
+ok "the databases are removed" test ! -e "$work/db"
+
+run "$bench" --engine="$list" --benchmarks="$all" --num=2000 --syncs=50 --threads=3 --batch=64 \
+    --db="$work/db"
+is "$status" 0 "the same with three threads and batches of 64"
+is "$(printf '%s\n' "$out" | grep -c ' threads=3 .* batch=64 ')" $((count * 11)) \
+    "their lines say so"
+
+checksum()
+{
+    printf '%s\n' "$out" | sed -n 's/^engine=sdb .*checksum=\([^ ]*\).*/\1/p'
+}
+
+run "$bench" --engine=sdb --benchmarks=readrandom --num=2000 --db="$work/db"
+is "$status" 0 "a reading workload may come first"
+like "$out" '*# sdb: filled with 2000 entries before readrandom*' "it says that it filled"
+first=$(checksum)
+unlike "$first" '' "a read has a checksum"
+run "$bench" --engine=sdb --benchmarks=readrandom --num=2000 --threads=3 --db="$work/db"
+is "$(checksum)" "$first" "which does not depend on the number of threads"
+
+run "$bench" --engine=sdb --benchmarks=fillrandom,readseq --num=500 --key_size=40 \
+    --value_size=5000 --json --db="$work/db"
+is "$status" 0 "other sizes run"
+is "$(lines '^{.*}$')" "$(printf '%s\n' "$out" | wc -l)" "--json prints an object a line"
+
+mkdir "$work/mine"
+echo keep >"$work/mine/file"
+run "$bench" --engine=sdb --benchmarks=fillseq --num=100 --db="$work/mine"
+is "$status" 0 "a folder that is there may be used"
+is "$(ls "$work/mine")" file "and only what the bench made is removed from it"
+
+for wrong in --num=0 --num=x --engine=oracle --benchmarks=fillfast --durability=some --nonsense; do
+    run "$bench" "$wrong"
+    is "$status" 2 "refuses $wrong"
+done
+run "$bench" --engine=sdb --num=100 --db=/proc/nowhere
+is "$status" 1 "a place that cannot be made is an error"
+like "$err" '*/proc/nowhere*' "that names it"
+
+done_testing

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_btree.c: claims about trees that fail half-way, and about many threads in one (index/btree/btree.h). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/clock.h"
+#include "tests/btree/btree_fixture.h"
+
+static struct rig rig;
+static struct grove g;
+
+static void setup(void)
+{
+    rig_init(&rig, false, 1, 4096, 64);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+}
+
+static void teardown(void)
+{
+    grove_done(&g);
+    rig_done(&rig);
+}
+
+/* Key number n: every third one long, so that layers come and go. */
+static struct bytes key_of(uint64_t n, uint8_t *room)
+{
+    size_t size = n % 3 ? 0 : n % 9 ? 256 : 512;
+
+    memset(room, 'k', size);
+    put_u64(room + size, htobe64(n * 0x9e3779b97f4a7c15u));
+    return (struct bytes){room, size + 8};
+}
+
+static sdb_status change(uint64_t *state, uint64_t keys)
+{
+    uint8_t room[600];
+    uint64_t n = random_below(state, keys);
+    struct bytes key = key_of(n, room);
+    sdb_status status;
+
+    if (random_below(state, 3) == 0) status = grove_del(&g, key, false);
+    else status = grove_put(&g, key, random_below(state, 10) ? random_below(state, 80)
+                                                              : 900 + random_below(state, 900), false);
+    return status;
+}
+
+START_TEST(a_change_that_was_refused_memory_has_not_happened)
+{
+    uint64_t state = rig_seed("btree memory", 31), refused = 0;
+    uint8_t room[600];
+
+    for (int step = 0; step < 3000; step++) {
+        sdb_status status;
+
+        rig.memory.requests = 0;
+        rig.memory.fail_at = 1 + random_below(&state, 4);
+        status = change(&state, 400);
+        rig.memory.fail_at = 0;
+        ck_assert(status == SDB_OK || status == SDB_NOMEM);
+        refused += status != SDB_OK;
+        grove_expect(&g, key_of(random_below(&state, 400), room));
+        if (step % 300) continue;
+        (void)grove_check(&g, true);
+        grove_scan(&g);
+        OK(rig_checkpoint(&rig));
+        rig_reopen(&rig); /* blocks whose release was refused memory are in use until then */
+        g.tree.pager = rig.pager;
+        rig_check_space(&rig);
+    }
+    ck_assert_uint_gt(refused, 20);
+    while (g.count) OK(grove_del(&g, (struct bytes){memcpy(room, g.entries[0].key,
+                                                           g.entries[0].key_size),
+                                                    g.entries[0].key_size}, false));
+    ck_assert_uint_eq(grove_check(&g, true).pages, 1);
+}
+END_TEST
+
+START_TEST(ending_a_tree_can_go_on_after_refusals)
+{
+    uint64_t state = 41, refused = 0, n = 0;
+    bool done = false;
+    sdb_status status;
+
+    for (int step = 0; step < 1500; step++) OK(change(&state, 900));
+    OK(rig_checkpoint(&rig));
+    sdb__pager_checkpoint_cut(rig.pager); /* so that changes need memory for the map as of the cut */
+    while (!done) {
+        rig.memory.requests = 0;
+        rig.memory.fail_at = 1 + n++ % 3;
+        status = sdb__btree_free_some(&g.tree, &done);
+        ck_assert(status == SDB_OK || status == SDB_NOMEM);
+        refused += status != SDB_OK;
+    }
+    rig.memory.fail_at = 0;
+    ck_assert_uint_gt(refused, 1);
+    OK(sdb__pager_checkpoint_write(rig.pager));
+    OK(sdb__pager_checkpoint_finish(rig.pager, &rig.state, false));
+    rig.state.catalog_root = 0;
+    OK(rig_checkpoint(&rig));
+    OK(rig_checkpoint(&rig));
+    rig_check_space(&rig);
+    ck_assert_uint_eq(rig.pager->map.extents, 0);
+    ck_assert_uint_le(rig.pager->map.pages, refused); /* see free_last: one may be lost each time */
+    g.count = 0;
+}
+END_TEST
+
+START_TEST(a_change_whose_io_failed_has_not_happened)
+{
+    uint64_t state = rig_seed("btree io", 51) + (uint64_t)_i, failed = 0;
+    uint8_t room[600];
+
+    grove_done(&g);
+    rig_done(&rig);
+    rig_init(&rig, true, state, 4096, 64);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    for (int step = 0; step < 400; step++) OK(change(&state, 1500));
+    for (int step = 0; step < 1500; step++) {
+        struct sim_faults faults = {0};
+        sdb_status status;
+
+        if (random_below(&state, 2)) faults.fail_at = 1 + random_below(&state, 6);
+        else faults.fail_full_at = 1 + random_below(&state, 4);
+        sdb__sim_set_faults(rig.io, &faults);
+        status = change(&state, 1500);
+        sdb__sim_set_faults(rig.io, &(struct sim_faults){0});
+        ck_assert(status == SDB_OK || status == SDB_IO || status == SDB_FULL);
+        failed += status != SDB_OK;
+        grove_expect(&g, key_of(random_below(&state, 1500), room));
+        if (step % 300) continue;
+        (void)grove_check(&g, true);
+        grove_scan(&g);
+    }
+    ck_assert_uint_gt(failed, 5);
+    OK(rig_checkpoint(&rig));
+    rig_reopen(&rig);
+    g.tree.pager = rig.pager;
+    g.deep_values = true;
+    (void)grove_check(&g, true);
+    grove_scan(&g);
+}
+END_TEST
+
+START_TEST(a_refused_change_leaves_no_layers)
+{
+    uint8_t room[600] = {0};
+
+    ck_assert_int_eq(grove_put(&g, (struct bytes){room, 600}, 10, true), SDB_CANCELLED);
+    ck_assert_uint_eq(grove_check(&g, true).pages, 1);
+    OK(grove_put(&g, (struct bytes){room, 600}, 10, false));
+    ck_assert_uint_eq(grove_check(&g, true).layers, 2);
+    ck_assert_int_eq(grove_del(&g, (struct bytes){room, 600}, true), SDB_CANCELLED);
+    ck_assert_uint_eq(grove_check(&g, true).layers, 2);
+    OK(grove_del(&g, (struct bytes){room, 600}, false));
+    ck_assert_uint_eq(grove_check(&g, true).pages, 1);
+}
+END_TEST
+
+START_TEST(emptied_neighbours_of_full_pages_do_not_stay_behind)
+{
+    uint8_t key[2] = {0};
+
+    for (unsigned i = 0; i < 12; i++) { /* large values: three or so in a page */
+        key[0] = (uint8_t)(i * 20);
+        OK(grove_put(&g, (struct bytes){key, 1}, 1000, false));
+    }
+    for (unsigned i = 0; i < 12; i++) {
+        key[0] = (uint8_t)((i * 5 % 12) * 20);
+        OK(grove_del(&g, (struct bytes){key, 1}, false));
+    }
+    ck_assert_uint_eq(grove_check(&g, true).pages, 1);
+}
+END_TEST
+
+/* ---- threads ------------------------------------------------------------------------------- */
+
+enum { STEADY = 300, BUSY = 500 };
+
+struct crew {
+    _Atomic bool stop;
+    _Atomic uint64_t reads, writes;
+    pthread_rwlock_t gate; /* writers hold it shared for a change; the cut holds it alone */
+};
+
+struct worker {
+    struct crew *crew;
+    unsigned number;
+    pthread_t thread;
+};
+
+static sdb_status agree(void *context, const struct btree_value *value)
+{
+    *(bool *)context = value != NULL;
+    return SDB_OK;
+}
+
+/* Steady keys have even numbers below 2 * STEADY; writers own odd ones, each every other of them. */
+static void *write_all_the_time(void *context)
+{
+    struct worker *w = context;
+    uint64_t state = w->number + 1, writes = 0;
+    uint8_t room[600], bytes[700] = {0};
+
+    while (!atomic_load_explicit(&w->crew->stop, memory_order_relaxed)) {
+        uint64_t n = 1 + 4 * random_below(&state, BUSY) + 2 * w->number;
+        struct btree_value value = {.data = {bytes, random_below(&state, 700)}};
+        bool was;
+
+        (void)pthread_rwlock_rdlock(&w->crew->gate);
+        if ((writes++ / 2000) % 2) OK(sdb__btree_del(&g.tree, key_of(n, room), agree, &was));
+        else OK(sdb__btree_put(&g.tree, key_of(n, room), &value, agree, &was));
+        (void)pthread_rwlock_unlock(&w->crew->gate);
+    }
+    w->crew->writes += writes;
+    return NULL;
+}
+
+/* Keys of a copied leaf are in order, and lie between its fences. */
+static void expect_order(const struct btree_leaf *leaf)
+{
+    const char *wrong = sdb__node_verify(leaf->node.data, leaf->node.size, node_id(leaf->node));
+
+    ck_assert_msg(!wrong, "%s", wrong);
+}
+
+static void *read_all_the_time(void *context)
+{
+    struct worker *w = context;
+    uint64_t state = 100 + w->number;
+    uint8_t room[600], to[2048];
+    struct btree_leaf leaf = {.allocator = &rig.memory.allocator};
+
+    while (!atomic_load_explicit(&w->crew->stop, memory_order_relaxed)) {
+        struct btree_place place = {key_of(random_below(&state, 1000), room), BTREE_NATURAL, false};
+        bool there = false, backwards = random_below(&state, 2);
+
+        OK(sdb__btree_get(&g.tree, key_of(2 * random_below(&state, STEADY), room), agree, &there));
+        ck_assert_msg(there, "a key that nobody touches has gone");
+        for (int i = 0; i < 5; i++) {
+            OK(sdb__btree_leaf_read(&g.tree, place, backwards, NULL, NULL, &leaf));
+            expect_order(&leaf);
+            if (!(backwards ? sdb__btree_leaf_before(&leaf, to, &place)
+                            : sdb__btree_leaf_after(&leaf, to, &place)))
+                break;
+        }
+        w->crew->reads++;
+    }
+    sdb__btree_leaf_done(&leaf);
+    return NULL;
+}
+
+/* Two writers and two readers for a while; with `checkpoints`, those at the same time. */
+static void run_crew(bool checkpoints, uint64_t ms)
+{
+    struct crew crew = {.stop = false};
+    struct worker workers[4];
+    uint64_t end = sdb__clock_now_ns() + ms * 1000000, count = 0;
+    uint8_t room[600], bytes[50] = {1};
+    struct btree_value value = {.data = {bytes, sizeof bytes}};
+    bool was;
+
+    (void)pthread_rwlock_init(&crew.gate, NULL);
+    for (uint64_t n = 0; n < STEADY; n++)
+        OK(sdb__btree_put(&g.tree, key_of(2 * n, room), &value, agree, &was));
+    for (unsigned i = 0; i < 4; i++) {
+        workers[i] = (struct worker){.crew = &crew, .number = i % 2};
+        ck_assert_int_eq(pthread_create(&workers[i].thread, NULL,
+                                        i < 2 ? write_all_the_time : read_all_the_time,
+                                        &workers[i]), 0);
+    }
+    while (sdb__clock_now_ns() < end || (checkpoints && count < 3)) {
+        if (!checkpoints) {
+            sdb__clock_sleep_ns(1000000);
+            continue;
+        }
+        (void)pthread_rwlock_wrlock(&crew.gate);
+        sdb__pager_checkpoint_cut(rig.pager);
+        (void)pthread_rwlock_unlock(&crew.gate);
+        OK(sdb__pager_checkpoint_write(rig.pager));
+        OK(sdb__pager_checkpoint_finish(rig.pager, &rig.state, false));
+        count++;
+        sdb__clock_sleep_ns(2000000);
+    }
+    crew.stop = true;
+    for (unsigned i = 0; i < 4; i++) (void)pthread_join(workers[i].thread, NULL);
+    (void)pthread_rwlock_destroy(&crew.gate);
+    ck_assert_uint_gt(crew.reads, 10);
+    ck_assert_uint_gt(crew.writes, 10);
+}
+
+/* After the threads have gone: what is there is a sound tree with all steady keys. */
+static void expect_steady(void)
+{
+    uint8_t room[600];
+    bool there;
+
+    for (uint64_t n = 0; n < 4 * BUSY + 4; n++) {
+        struct bytes key = key_of(n, room);
+
+        OK(sdb__btree_get(&g.tree, key, agree, &there));
+        ck_assert(there || n % 2 || n >= 2 * STEADY);
+        if (there) OK(sdb__btree_del(&g.tree, key, agree, &there));
+    }
+    ck_assert_uint_eq(grove_check(&g, true).pages, 1);
+    rig_check_space(&rig);
+}
+
+START_TEST(readers_and_writers_share_a_tree)
+{
+    run_crew(false, 1000);
+    expect_steady();
+}
+END_TEST
+
+START_TEST(readers_writers_and_checkpoints_share_a_tree)
+{
+    run_crew(true, 1500);
+    OK(rig_checkpoint(&rig));
+    rig_check_space(&rig);
+    rig_reopen(&rig);
+    g.tree.pager = rig.pager;
+    expect_steady();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("btree");
+    TCase *tcase = tcase_create("btree");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, a_refused_change_leaves_no_layers);
+    tcase_add_test(tcase, emptied_neighbours_of_full_pages_do_not_stay_behind);
+    tcase_add_test(tcase, a_change_that_was_refused_memory_has_not_happened);
+    tcase_add_test(tcase, ending_a_tree_can_go_on_after_refusals);
+    tcase_add_loop_test(tcase, a_change_whose_io_failed_has_not_happened, 0, 3);
+    tcase_add_test(tcase, readers_and_writers_share_a_tree);
+    tcase_add_test(tcase, readers_writers_and_checkpoints_share_a_tree);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}

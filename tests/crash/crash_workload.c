@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* crash_workload.c */
+#include "tests/crash/crash_workload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/bytes.h"
+#include "engine/base/clock.h"
+
+enum { VALUE_MOST = 120000 };
+
+static const char *const names[WORK_SPACES] = {"left", "right", "third"};
+
+static uint64_t below(struct work *w, uint64_t limit)
+{
+    return random_below(&w->random, limit);
+}
+
+void work_init(struct work *w, struct io *io, uint64_t seed, unsigned length)
+{
+    memset(w, 0, sizeof *w);
+    w->io = io;
+    w->random = seed;
+    w->length = length;
+    w->options = kv_options(4096);
+    w->options.checkpoint_bytes = 300 * KIB;
+    w->room = malloc(VALUE_MOST);
+    ck_assert_ptr_nonnull(w->room);
+}
+
+void work_done(struct work *w)
+{
+    free(w->room);
+}
+
+/* Most keys are short; every 16th is longer than a page's keys can be, some with a common beginning. */
+sdb_slice work_key(unsigned number)
+{
+    static char key[4000];
+    size_t size = 0;
+
+    if (number % 16 == 7) {
+        size = 256 * (1 + number / 16 % 3) + number % 5;
+        memset(key, 'k', size);
+    }
+    size += (size_t)snprintf(key + size, 16, "%06u", number * 7919 % 1000000);
+    return (sdb_slice){key, size};
+}
+
+static uint64_t name_sum(const char *name)
+{
+    return sdb__digest(name, strlen(name), 1);
+}
+
+static uint64_t entry_sum(const char *name, sdb_slice key, sdb_slice value)
+{
+    return sdb__digest(value.data, value.size, sdb__digest(key.data, key.size, name_sum(name)));
+}
+
+static uint64_t model_sum(struct work *w, unsigned space, unsigned key)
+{
+    const struct work_entry *e = &w->entries[space][key];
+
+    if (!e->present) return 0;
+    kv_fill(w->room, e->size, e->seed);
+    return entry_sum(names[space], work_key(key), (sdb_slice){w->room, e->size});
+}
+
+/* ---- walking ------------------------------------------------------------------------------ */
+
+static uint64_t walk(sdb_txn *txn, sdb_keyspace *keyspace, bool forward)
+{
+    uint64_t sum = 0;
+    sdb_cursor *cursor;
+    sdb_slice key, value;
+    sdb_status status;
+
+    OK(sdb_cursor_open(txn, keyspace, NULL, &cursor));
+    while ((status = forward ? sdb_cursor_next(cursor, &key, &value)
+                             : sdb_cursor_prev(cursor, &key, &value)) == SDB_OK)
+        sum += entry_sum(sdb_keyspace_name(keyspace), key, value);
+    IS(status, SDB_END);
+    sdb_cursor_close(cursor);
+    return sum;
+}
+
+uint64_t work_sum(sdb_db *db)
+{
+    char name[SDB_KEYSPACE_NAME_MAX + 1], *after = NULL;
+    uint64_t sum = 0, forward;
+    sdb_txn *txn;
+
+    OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+    while (sdb_keyspace_next(db, after, name) == SDB_OK) {
+        sdb_keyspace *keyspace;
+
+        OK(sdb_keyspace_open(db, name, SDB_KEYSPACE_MUST_EXIST, &keyspace));
+        forward = walk(txn, keyspace, true);
+        ck_assert_uint_eq(walk(txn, keyspace, false), forward);
+        sum += name_sum(name) + forward;
+        after = name;
+    }
+    OK(sdb_txn_commit(txn));
+    return sum;
+}
+
+/* ---- commits ------------------------------------------------------------------------------ */
+
+/* A commit is tried that makes the state this much different. */
+static void announce(struct work *w, uint64_t difference)
+{
+    ck_assert_uint_lt(w->tried + 1, WORK_COMMITS);
+    w->sums[w->tried + 1] = w->sums[w->tried] + difference;
+    w->tried++;
+}
+
+static sdb_status make_space(struct work *w, unsigned space)
+{
+    sdb_status status;
+
+    announce(w, name_sum(names[space]));
+    status = sdb_keyspace_open(w->db, names[space], SDB_KEYSPACE_MUST_MAKE, &w->spaces[space]);
+    if (status == SDB_OK) w->promised = w->tried;
+    return status;
+}
+
+static sdb_status drop_space(struct work *w, unsigned space)
+{
+    uint64_t gone = name_sum(names[space]);
+    sdb_status status;
+
+    for (unsigned k = 0; k < WORK_KEYS; k++) {
+        gone += model_sum(w, space, k);
+        w->entries[space][k].present = false;
+    }
+    announce(w, 0 - gone);
+    status = sdb_keyspace_drop(w->spaces[space]);
+    w->spaces[space] = NULL;
+    if (status == SDB_OK) w->promised = w->tried;
+    return status;
+}
+
+/* One change in a transaction (or, NULL, alone). */
+static sdb_status change(struct work *w, sdb_txn *txn, unsigned space, unsigned key, bool put,
+                         uint64_t *difference)
+{
+    struct work_entry *e = &w->entries[space][key];
+    sdb_status status;
+
+    *difference -= model_sum(w, space, key);
+    *e = (struct work_entry){.present = put, .seed = ++w->serial};
+    if (put) {
+        uint64_t kind = below(w, 60);
+
+        e->size = kind == 0 ? below(w, VALUE_MOST) : kind < 4 ? 900 + below(w, 3000)
+                                                              : below(w, 150);
+        *difference += model_sum(w, space, key);
+        kv_fill(w->room, e->size, e->seed);
+    }
+    if (!txn) announce(w, *difference);
+    if (put)
+        return sdb_put(txn, w->spaces[space], work_key(key), (sdb_slice){w->room, e->size});
+    status = sdb_del(txn, w->spaces[space], work_key(key));
+    return status == SDB_NOTFOUND ? SDB_OK : status;
+}
+
+/* A transaction or a batch of changes; most keep to a part of the keys, so that leaves fill and empty. */
+static sdb_status transaction(struct work *w)
+{
+    unsigned count = 1 + (unsigned)below(w, below(w, 5) ? 6 : 80);
+    unsigned first = (unsigned)below(w, WORK_KEYS), level = (unsigned)below(w, 6);
+    unsigned puts = below(w, 3) ? 80 : 10; /* of a hundred */
+    bool batch = below(w, 2), changed = false;
+    uint64_t difference = 0;
+    sdb_txn *txn;
+    sdb_status status = sdb_txn_begin(w->db, batch ? SDB_TXN_BATCH : SDB_TXN_WRITE, &txn);
+
+    if (status != SDB_OK) return status;
+    for (unsigned i = 0; i < count && status == SDB_OK; i++) {
+        unsigned space = (unsigned)below(w, WORK_SPACES), key = (first + i) % WORK_KEYS;
+        bool put = below(w, 100) < puts;
+
+        if (!w->spaces[space]) continue;
+        changed |= batch || put || w->entries[space][key].present;
+        status = change(w, txn, space, key, put, &difference);
+    }
+    if (status != SDB_OK) {
+        sdb_txn_abort(txn);
+        return status;
+    }
+    if (level == 1) sdb_txn_set_durability(txn, SDB_DURABILITY_NONE);
+    if (level == 2) sdb_txn_set_durability(txn, SDB_DURABILITY_GROUP);
+    if (changed) announce(w, difference);
+    status = sdb_txn_commit(txn);
+    if (status == SDB_OK && changed && level != 1 && level != 2) w->promised = w->tried;
+    return status;
+}
+
+static sdb_status alone(struct work *w)
+{
+    uint64_t difference = 0;
+    sdb_status status = change(w, NULL, 0, (unsigned)below(w, WORK_KEYS), below(w, 4) > 0,
+                               &difference);
+
+    if (status == SDB_OK) w->promised = w->tried;
+    return status;
+}
+
+/* ---- the run ------------------------------------------------------------------------------ */
+
+static sdb_status open_again(struct work *w)
+{
+    sdb_status status = sdb__db_open(w->io, KV_PATH, &w->options, &w->db);
+
+    for (unsigned i = 0; status == SDB_OK && i < WORK_SPACES; i++)
+        if (w->spaces[i])
+            status = sdb_keyspace_open(w->db, names[i], SDB_KEYSPACE_MUST_EXIST, &w->spaces[i]);
+    return status;
+}
+
+static sdb_status close_db(struct work *w)
+{
+    sdb_db *db = w->db;
+
+    w->db = NULL;
+    return sdb_close(db);
+}
+
+static sdb_status step(struct work *w, unsigned number)
+{
+    unsigned space = 1 + (unsigned)below(w, WORK_SPACES - 1);
+    sdb_status status;
+
+    if (number % 29 == 28) return w->spaces[space] ? drop_space(w, space) : make_space(w, space);
+    switch (below(w, 16)) {
+    case 0: status = sdb_checkpoint(w->db); break;
+    case 1: status = sdb_sync(w->db); break;
+    case 2:
+        status = number % 3 ? SDB_OK : close_db(w);
+        if (status == SDB_OK && !w->db) {
+            w->promised = w->tried;
+            status = open_again(w);
+        }
+        return status;
+    case 3: case 4: case 5: return alone(w);
+    default: return transaction(w);
+    }
+    if (status == SDB_OK) w->promised = w->tried;
+    return status;
+}
+
+void work_run(struct work *w)
+{
+    sdb_status status = sdb__db_open(w->io, KV_PATH, &w->options, &w->db);
+
+    for (unsigned i = 0; status == SDB_OK && i < WORK_SPACES; i++) status = make_space(w, i);
+    for (unsigned i = 0; status == SDB_OK && i < w->length; i++) status = step(w, i);
+    if (w->db) {
+        sdb_status closed = close_db(w);
+
+        if (status == SDB_OK) status = closed;
+        if (status == SDB_OK) w->promised = w->tried;
+    }
+    w->ended = status;
+}

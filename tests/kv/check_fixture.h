@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check_fixture.h: a small database with something of everything, its file as bytes, and a forger who
+ * changes bytes of it and puts the checksums right again.
+ *
+ * The forger reads the file by docs/format/file.md and not through the engine: a second implementation of reading.
+ */
+#ifndef SDB_TESTS_KV_CHECK_FIXTURE_H
+#define SDB_TESTS_KV_CHECK_FIXTURE_H
+
+#include <check.h>
+#include <stdbool.h>
+#include <sdb/kv.h>
+
+#include "engine/io/io.h"
+
+#define FILE_NAME "t.sdb"
+#define COPY_NAME "copy.sdb"
+#define OK(call) ck_assert_msg((call) == SDB_OK, "%s: %s", #call, sdb_errmsg())
+#define GIVES(call, status)                                                                        \
+    do {                                                                                           \
+        sdb_status gives_ = (call);                                                                \
+        ck_assert_msg(gives_ == (status), "%s: %s (%s)", #call, sdb_status_name(gives_),           \
+                      sdb_errmsg());                                                               \
+    } while (0)
+
+enum { SAMPLE_PAGE = 4096, SAMPLE_USERS = 280, SAMPLE_LONG = 12, SAMPLE_FILES = 5 };
+
+sdb_options sample_options(void); /* small pages, no threads */
+/* Fills a database: keyspaces "users" (small), "long keys" (layers), "files" (extents), "empty"; and free space. */
+void sample_fill(sdb_db *db);
+/* Makes FILE_NAME on `io`, fills it, closes it. */
+void sample_make(struct io *io);
+/* A digest of all keyspaces, keys and values, read through the public calls, both ways. */
+uint64_t contents_of(sdb_db *db);
+/* The same of a file that is not open; SDB_OK or why it could not be read. */
+sdb_status contents_in(struct io *io, const char *path, uint64_t *out_digest);
+
+/* A whole file in memory. Owned: free(bytes). */
+struct image {
+    uint8_t *bytes;
+    size_t size;
+};
+struct image image_read(struct io *io, const char *path);
+void image_write(struct io *io, const char *path, const struct image *image);
+
+/* ---- reading an image by its format ---- */
+
+struct found {
+    uint64_t offset, size; /* in the image; size 0: there is none */
+};
+uint64_t image_page_limit(const struct image *image);
+/* The entry of an id: where it stands, and its place (0: nowhere). */
+uint8_t *image_entry(const struct image *image, uint64_t id);
+uint8_t *image_page(const struct image *image, uint64_t id); /* NULL: no page */
+/* Marks every byte that the checkpoint needs: map[0…size) is 1 there. */
+void image_covered(const struct image *image, uint8_t *map);
+/* Digests of pages, chunks, directory and superblocks made right, in this order. */
+void image_seal(struct image *image);
+/* The root page of a keyspace. */
+uint64_t image_root(const struct image *image, const char *keyspace);
+/* Where the catalog has the value of an entry. */
+uint8_t *image_catalog(const struct image *image, const char *key);
+
+/* ---- problems as they are reported ---- */
+
+struct problems {
+    char text[16][1024];
+    unsigned count;
+    sdb_check_result result;
+    sdb_status status;
+};
+void problems_note(void *context, const char *problem);
+/* Checks the file on `io`. */
+void check_on(struct io *io, const char *path, struct problems *out);
+/* Checks an image. */
+void check_image(const struct image *image, struct problems *out);
+/* True when some problem has all the words (the list ends with NULL). */
+bool problem_says(const struct problems *p, const char *word, ...);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kv_model.c */
+#include "tests/prop/kv_model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/bytes.h"
+#include "engine/base/clock.h"
+
+/* ---- the universe ------------------------------------------------------------------------- */
+
+static int compare_slices(const void *a, const void *b)
+{
+    const sdb_slice *x = a, *y = b;
+
+    return compare_bytes(x->data, x->size, y->data, y->size);
+}
+
+static size_t pick_size(uint32_t page_size, uint64_t *random)
+{
+    size_t most = page_size / 16;
+
+    switch (random_below(random, 16)) {
+    case 0: return random_below(random, 3);
+    case 1: return most - 1 + random_below(random, 3);
+    case 2: return 2 * most - 1 + random_below(random, 3);
+    case 3: return most * (1 + random_below(random, 5)) + random_below(random, 20);
+    case 4: return random_below(random, 12) ? most / 2 + random_below(random, most)
+                                            : SDB_KEY_MAX - random_below(random, 2);
+    default: return 1 + random_below(random, 24);
+    }
+}
+
+static uint8_t pick_byte(uint64_t *random)
+{
+    static const uint8_t favourites[] = {0, 0, 1, 0x61, 0x62, 0x7f, 0x80, 0xfe, 0xff, 0xff};
+
+    return favourites[random_below(random, sizeof favourites)];
+}
+
+/* A key that may share a beginning with one of the first `count`. */
+static void make_key(struct universe *u, unsigned at, uint32_t page_size, uint64_t *random)
+{
+    size_t size = pick_size(page_size, random), i = 0;
+    uint8_t *data, filler = pick_byte(random);
+
+    if (size > SDB_KEY_MAX) size = SDB_KEY_MAX;
+    data = malloc(size + 1);
+    ck_assert_ptr_nonnull(data);
+    if (at && random_below(random, 4)) {
+        sdb_slice other = u->keys[random_below(random, at)];
+
+        i = other.size < size ? other.size : size;
+        if (random_below(random, 3) == 0) i = random_below(random, i + 1);
+        memcpy(data, other.data, i);
+        if (i && random_below(random, 4) == 0) data[i - 1]++;
+    }
+    if (random_below(random, 2))
+        for (; i < size; i++) data[i] = pick_byte(random);
+    else if (i < size)
+        memset(data + i, filler, size - i);
+    u->keys[at] = (sdb_slice){data, size};
+}
+
+void universe_make(struct universe *u, uint32_t page_size, uint64_t *random)
+{
+    unsigned kept = 1;
+
+    for (unsigned i = 0; i < KEYS; i++) make_key(u, i, page_size, random);
+    qsort(u->keys, KEYS, sizeof *u->keys, compare_slices);
+    for (unsigned i = 1; i < KEYS; i++) {
+        if (compare_slices(&u->keys[i], &u->keys[kept - 1]) == 0)
+            free((void *)(uintptr_t)u->keys[i].data);
+        else
+            u->keys[kept++] = u->keys[i];
+    }
+    u->count = kept;
+}
+
+void universe_done(struct universe *u)
+{
+    for (unsigned i = 0; i < u->count; i++) free((void *)(uintptr_t)u->keys[i].data);
+    u->count = 0;
+}
+
+unsigned universe_find(const struct universe *u, sdb_slice key)
+{
+    unsigned i = 0;
+
+    while (i < u->count && compare_slices(&u->keys[i], &key) < 0) i++;
+    return i;
+}
+
+/* ---- generations -------------------------------------------------------------------------- */
+
+static void drop_versions(struct model_version *version)
+{
+    while (version) {
+        struct model_version *older = version->older;
+
+        free(version);
+        version = older;
+    }
+}
+
+static void forget_generation(struct generation *g)
+{
+    for (unsigned i = 0; i < KEYS; i++) drop_versions(g->cells[i]);
+    *g = (struct generation){0};
+}
+
+void model_done(struct model *m)
+{
+    for (unsigned i = 0; i < m->generation_count; i++) forget_generation(&m->generations[i]);
+    universe_done(&m->universe);
+    m->generation_count = 0;
+}
+
+unsigned model_make(struct model *m, const char *name, sdb_keyspace *handle)
+{
+    struct generation *g = &m->generations[m->generation_count];
+
+    ck_assert_uint_lt(m->generation_count, GENERATIONS);
+    *g = (struct generation){.handle = handle, .made = ++m->commit};
+    strncpy(g->name, name, sizeof g->name - 1);
+    return m->generation_count++;
+}
+
+void model_drop(struct model *m, unsigned generation)
+{
+    m->generations[generation].dropped = ++m->commit;
+}
+
+int model_find(const struct model *m, const char *name)
+{
+    for (unsigned i = 0; i < m->generation_count; i++)
+        if (!m->generations[i].dropped && strcmp(m->generations[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+void model_compact(struct model *m)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < m->generation_count; i++) {
+        struct generation *g = &m->generations[i];
+
+        if (g->dropped) {
+            forget_generation(g);
+            continue;
+        }
+        for (unsigned k = 0; k < KEYS; k++) {
+            if (!g->cells[k]) continue;
+            drop_versions(g->cells[k]->older);
+            g->cells[k]->older = NULL;
+        }
+        if (kept != i) {
+            m->generations[kept] = *g;
+            *g = (struct generation){0};
+        }
+        kept++;
+    }
+    m->generation_count = kept;
+}
+
+/* ---- views -------------------------------------------------------------------------------- */
+
+struct model_value model_newest(const struct model *m, unsigned generation, unsigned key)
+{
+    const struct model_version *version = m->generations[generation].cells[key];
+
+    return version ? version->value : (struct model_value){0};
+}
+
+struct model_value model_see(const struct model *m, const struct view *view, unsigned generation,
+                             unsigned key)
+{
+    const struct own *own = view->owns[generation];
+    const struct model_version *version = m->generations[generation].cells[key];
+
+    if (own && own->cells[key].changed) return own->cells[key].value;
+    while (version && version->commit > view->snapshot) version = version->older;
+    return version ? version->value : (struct model_value){0};
+}
+
+void view_change(struct view *view, unsigned generation, unsigned key, struct model_value value)
+{
+    if (!view->owns[generation])
+        view->owns[generation] = calloc(1, sizeof *view->owns[generation]);
+    ck_assert_ptr_nonnull(view->owns[generation]);
+    view->owns[generation]->cells[key] = (struct own_value){true, value};
+}
+
+static void free_owns(struct own **owns)
+{
+    for (unsigned i = 0; i < GENERATIONS; i++) {
+        free(owns[i]);
+        owns[i] = NULL;
+    }
+}
+
+static void copy_owns(struct own **to, struct own *const *from)
+{
+    for (unsigned i = 0; i < GENERATIONS; i++) {
+        to[i] = NULL;
+        if (!from[i]) continue;
+        to[i] = malloc(sizeof *to[i]);
+        ck_assert_ptr_nonnull(to[i]);
+        *to[i] = *from[i];
+    }
+}
+
+void view_done(struct view *view)
+{
+    for (unsigned i = 0; i < view->mark_count; i++) free_owns(view->marks[i].owns);
+    view->mark_count = 0;
+    free_owns(view->owns);
+}
+
+bool view_has_changes(const struct view *view)
+{
+    for (unsigned i = 0; i < GENERATIONS; i++)
+        for (unsigned k = 0; view->owns[i] && k < KEYS; k++)
+            if (view->owns[i]->cells[k].changed) return true;
+    return false;
+}
+
+void view_mark(struct view *view, uint64_t serial)
+{
+    struct mark *mark = &view->marks[view->mark_count++];
+
+    mark->serial = serial;
+    copy_owns(mark->owns, view->owns);
+}
+
+void view_rollback(struct view *view, unsigned at)
+{
+    free_owns(view->owns);
+    copy_owns(view->owns, view->marks[at].owns);
+    while (view->mark_count > at + 1) free_owns(view->marks[--view->mark_count].owns);
+}
+
+struct verdict model_judge(const struct model *m, const struct view *view, bool blind)
+{
+    struct verdict verdict = {0};
+
+    for (unsigned i = 0; i < m->generation_count; i++) {
+        const struct generation *g = &m->generations[i];
+
+        for (unsigned k = 0; view->owns[i] && k < KEYS; k++) {
+            if (!view->owns[i]->cells[k].changed) continue;
+            if (g->dropped) verdict.notfound = true;
+            if (!blind && g->cells[k] && g->cells[k]->commit > view->snapshot)
+                verdict.conflict = true;
+        }
+    }
+    verdict.ok = !verdict.notfound && !verdict.conflict;
+    return verdict;
+}
+
+void model_apply(struct model *m, const struct view *view)
+{
+    m->commit++;
+    for (unsigned i = 0; i < m->generation_count; i++) {
+        for (unsigned k = 0; view->owns[i] && k < KEYS; k++) {
+            struct model_version *version;
+
+            if (!view->owns[i]->cells[k].changed) continue;
+            version = malloc(sizeof *version);
+            ck_assert_ptr_nonnull(version);
+            *version = (struct model_version){m->generations[i].cells[k], m->commit,
+                                              view->owns[i]->cells[k].value};
+            m->generations[i].cells[k] = version;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kv_model.h: what a database with snapshots must answer, kept in plain arrays.
+ *
+ * Keys come from a *universe*: a sorted array that a run makes once, so that a key is a number and neighbours are
+ * neighbours. A *generation* is a keyspace from its making to its drop; it knows of every key all that was ever
+ * committed there. A *view* is a transaction: the number of its snapshot and what it changed itself.
+ */
+#ifndef SDB_TESTS_PROP_KV_MODEL_H
+#define SDB_TESTS_PROP_KV_MODEL_H
+
+#include "tests/kv/kv_fixture.h"
+
+enum { KEYS = 160, GENERATIONS = 48, MARKS = 4 };
+
+struct universe {
+    unsigned count;
+    sdb_slice keys[KEYS]; /* owned */
+};
+
+/* Random keys around the lengths at which trees of this page size change their ways. */
+void universe_make(struct universe *u, uint32_t page_size, uint64_t *random);
+void universe_done(struct universe *u);
+/* The first number whose key is >= key. */
+unsigned universe_find(const struct universe *u, sdb_slice key);
+
+/* A value is known by the number its bytes follow from, and its size. */
+struct model_value {
+    bool present;
+    size_t size;
+    uint64_t seed;
+};
+
+struct model_version {
+    struct model_version *older;
+    uint64_t commit;
+    struct model_value value;
+};
+
+struct generation {
+    char name[8];
+    sdb_keyspace *handle;
+    uint64_t made, dropped; /* commits; dropped 0: it is there */
+    struct model_version *cells[KEYS];
+};
+
+struct own_value {
+    bool changed;
+    struct model_value value;
+};
+
+struct own {
+    struct own_value cells[KEYS];
+};
+
+struct mark {
+    uint64_t serial;
+    struct own *owns[GENERATIONS];
+};
+
+struct view {
+    uint64_t snapshot;
+    struct own *owns[GENERATIONS]; /* NULL: nothing changed there */
+    struct mark marks[MARKS];
+    unsigned mark_count;
+};
+
+struct model {
+    struct universe universe;
+    struct generation generations[GENERATIONS];
+    unsigned generation_count;
+    uint64_t commit; /* number of the last one */
+};
+
+void model_done(struct model *m);
+
+/* What a view sees; `own` NULL for the newest committed. */
+struct model_value model_see(const struct model *m, const struct view *view, unsigned generation,
+                             unsigned key);
+/* What is committed now. */
+struct model_value model_newest(const struct model *m, unsigned generation, unsigned key);
+
+void view_change(struct view *view, unsigned generation, unsigned key, struct model_value value);
+void view_done(struct view *view);
+/* True when the view has any change. */
+bool view_has_changes(const struct view *view);
+void view_mark(struct view *view, uint64_t serial);
+/* Rolls back to mark number `at`; later ones are forgotten. */
+void view_rollback(struct view *view, unsigned at);
+
+/* What a commit of this view must answer. `blind`: a batch, which cannot conflict. A bit for each possible status. */
+struct verdict {
+    bool ok, conflict, notfound;
+};
+struct verdict model_judge(const struct model *m, const struct view *view, bool blind);
+/* The view's changes become commit number m->commit + 1. */
+void model_apply(struct model *m, const struct view *view);
+
+/* A new generation, made by the next commit. */
+unsigned model_make(struct model *m, const char *name, sdb_keyspace *handle);
+void model_drop(struct model *m, unsigned generation);
+/* The generation that has this name now, or -1. */
+int model_find(const struct model *m, const char *name);
+/* Forgets dropped generations and all but the newest versions: nobody has a view. */
+void model_compact(struct model *m);
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * prop_btree.c: a B+tree agrees with a sorted array, whatever is done to it, while its pages are evicted all the time.
+ */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/clock.h"
+#include "tests/btree/btree_fixture.h"
+
+enum { FRAMES = 64 };
+
+/* How keys look. */
+enum shape { SHORT, SEQUENTIAL, PREFIXED, AT_LIMIT, LONG, LAYERED, SHAPES };
+
+static const uint32_t page_sizes[] = {4096, 8192, 65536};
+
+struct source {
+    uint64_t state;
+    enum shape shape;
+    size_t key_most;
+    uint64_t next; /* of sequential keys */
+    uint8_t *key;
+};
+
+static void fill_random(struct source *src, size_t from, size_t to, unsigned alphabet)
+{
+    for (size_t i = from; i < to; i++)
+        src->key[i] = (uint8_t)(alphabet == 256 ? random_next(&src->state)
+                                                : 'a' + random_below(&src->state, alphabet));
+}
+
+/* Some key that shares its first layers with others and has 0, 1 or 255 at the borders. */
+static size_t draw_layered(struct source *src)
+{
+    static const uint8_t odd[] = {0, 1, 0xff};
+    size_t most = GROVE_KEY_MOST / src->key_most, layers = random_below(&src->state, 5), size;
+
+    if (random_below(&src->state, 60) == 0) layers = most - 1;
+    size = layers * src->key_most;
+    memset(src->key, 'x', size);
+    if (layers && random_below(&src->state, 2)) /* turn off at some border */
+        src->key[random_below(&src->state, layers) * src->key_most] =
+            odd[random_below(&src->state, 3)];
+    if (layers && random_below(&src->state, 4) == 0)
+        src->key[size - 1] = odd[random_below(&src->state, 3)];
+    for (size_t n = random_below(&src->state, 4); n > 0; n--)
+        src->key[size++] = odd[random_below(&src->state, 3)];
+    return size;
+}
+
+static struct bytes draw_key(struct source *src)
+{
+    uint64_t *state = &src->state;
+    size_t size = 0;
+
+    switch (src->shape) {
+    case SHORT:
+        size = random_below(state, 7);
+        fill_random(src, 0, size, random_below(state, 4) ? 6 : 256);
+        break;
+    case SEQUENTIAL:
+        size = 8;
+        src->next += 1;
+        put_u64(src->key, htobe64(random_below(state, 3) ? src->next
+                                                         : random_below(state, src->next)));
+        break;
+    case PREFIXED:
+        size = 20 + random_below(state, 4) * 30;
+        memset(src->key, 'p', size);
+        fill_random(src, size, size + 3, 5);
+        size += 3;
+        break;
+    case AT_LIMIT:
+        size = src->key_most - 1 + random_below(state, 3);
+        memset(src->key, 'l', size);
+        fill_random(src, random_below(state, 2) ? size - 3 : 0, size, 3);
+        if (random_below(state, 4) == 0) src->key[size - 1] = 0;
+        break;
+    case LONG:
+        size = random_below(state, 20) ? random_below(state, 3 * src->key_most)
+                                       : random_below(state, GROVE_KEY_MOST + 1);
+        memset(src->key, 'y', size);
+        if (size > 4) fill_random(src, size - 4, size, 4);
+        if (size > 2 * src->key_most && random_below(state, 2))
+            src->key[src->key_most - random_below(state, 2)] = (uint8_t)random_below(state, 2);
+        break;
+    default:
+        size = draw_layered(src);
+        break;
+    }
+    return (struct bytes){src->key, size};
+}
+
+/* The largest value that stands in the leaf beside this key. */
+static uint64_t inline_most(const struct grove *g, size_t key_size)
+{
+    uint64_t size = 0x3fff;
+
+    while (!sdb__btree_is_inline(g->rig->page_size, key_size, size)) size--;
+    return size;
+}
+
+static uint64_t draw_size(struct grove *g, struct source *src, size_t key_size)
+{
+    switch (random_below(&src->state, 40)) {
+    case 0: return inline_most(g, key_size);
+    case 1: return inline_most(g, key_size) + 1;
+    case 2: return random_below(&src->state, inline_most(g, key_size) + 1);
+    case 3: return 1 + random_below(&src->state, 20000) + inline_most(g, key_size);
+    default: return random_below(&src->state, 60);
+    }
+}
+
+static void change(struct grove *g, struct source *src, unsigned dels)
+{
+    struct bytes key = draw_key(src);
+    bool refuse = random_below(&src->state, 50) == 0, is_there;
+
+    (void)grove_find(g, key, &is_there);
+    if (random_below(&src->state, 100) < dels) {
+        if (g->count && random_below(&src->state, 2)) { /* something that is there */
+            const struct entry *e = &g->entries[random_below(&src->state, g->count)];
+
+            memcpy(src->key, e->key, e->key_size);
+            key = (struct bytes){src->key, e->key_size};
+        }
+        ck_assert_int_eq(grove_del(g, key, refuse), refuse ? SDB_CANCELLED : SDB_OK);
+    } else {
+        ck_assert_int_eq(grove_put(g, key, draw_size(g, src, key.size), refuse),
+                         refuse ? SDB_CANCELLED : SDB_OK);
+    }
+    grove_expect(g, key);
+}
+
+static void empty_tree(struct grove *g, struct source *src)
+{
+    uint64_t order = random_below(&src->state, 3);
+
+    while (g->count) {
+        size_t i = order == 0 ? 0 : order == 1 ? g->count - 1 : random_below(&src->state, g->count);
+
+        memcpy(src->key, g->entries[i].key, g->entries[i].key_size);
+        OK(grove_del(g, (struct bytes){src->key, g->entries[i].key_size}, false));
+        if (g->count % 512 == 0) (void)grove_check(g, true);
+    }
+}
+
+static struct source source_of(struct rig *rig, uint64_t seed, enum shape shape)
+{
+    struct source src = {.state = seed, .shape = shape,
+                         .key_most = btree_key_most(rig->page_size)};
+
+    src.key = malloc(GROVE_KEY_MOST + 64);
+    ck_assert_ptr_nonnull(src.key);
+    return src;
+}
+
+/* The tree is an empty root, and nothing else is in the database, in memory or on disk. */
+static void expect_empty(struct rig *rig, struct grove *g)
+{
+    struct grove_census census = grove_check(g, true);
+    struct pager_stats stats;
+
+    ck_assert_uint_eq(census.pages, 1);
+    ck_assert_uint_eq(census.entries, 0);
+    OK(rig_checkpoint(rig));
+    OK(rig_checkpoint(rig));
+    rig_check_space(rig);
+    sdb__pager_stats(rig->pager, &stats);
+    ck_assert_uint_eq(stats.pages, 1);
+    ck_assert_uint_eq(stats.extents, 0);
+}
+
+START_TEST(a_tree_agrees_with_a_sorted_array)
+{
+    uint64_t seed = rig_seed("btree", 1000) + (uint64_t)_i;
+    uint32_t page_size = page_sizes[(unsigned)_i / SHAPES];
+    unsigned steps = page_size == 65536 ? 400 : 900;
+    static struct rig rig;
+    struct source src;
+    struct grove g;
+
+    rig_init(&rig, false, seed, page_size, FRAMES);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    src = source_of(&rig, seed, (enum shape)((unsigned)_i % SHAPES));
+    for (unsigned step = 1; step <= steps; step++) {
+        change(&g, &src, step * 3 / steps == 1 ? 60 : 25);
+        if (step % 100 == 0) grove_scan_from(&g, draw_key(&src), 30);
+        if (step % 200) continue;
+        (void)grove_check(&g, true);
+        g.deep_values = step % 400 == 0;
+        grove_scan(&g);
+        if (random_below(&src.state, 2)) OK(rig_checkpoint(&rig));
+        rig_check_space(&rig);
+    }
+    OK(rig_checkpoint(&rig));
+    rig_reopen(&rig);
+    g.tree.pager = rig.pager;
+    g.deep_values = true;
+    (void)grove_check(&g, true);
+    grove_scan(&g);
+    empty_tree(&g, &src);
+    expect_empty(&rig, &g);
+    grove_scan(&g);
+    free(src.key);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
+START_TEST(a_tree_that_is_ended_leaves_nothing)
+{
+    uint64_t seed = rig_seed("btree end", 2000) + (uint64_t)_i;
+    static struct rig rig;
+    struct pager_stats stats;
+    struct source src;
+    struct grove g;
+    bool done = false;
+
+    rig_init(&rig, false, seed, page_sizes[(unsigned)_i / SHAPES % 3], FRAMES);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    src = source_of(&rig, seed, (enum shape)((unsigned)_i % SHAPES));
+    for (unsigned step = 0; step < 500; step++) change(&g, &src, 10);
+    OK(rig_checkpoint(&rig));
+    for (unsigned calls = 0; !done; calls++) {
+        ck_assert_uint_lt(calls, 100000);
+        OK(sdb__btree_free_some(&g.tree, &done));
+    }
+    ck_assert_uint_eq(rig.pager->free_id_count, rig.pager->next_id - 1);
+    rig.state.catalog_root = 0;
+    OK(rig_checkpoint(&rig));
+    OK(rig_checkpoint(&rig));
+    rig_check_space(&rig);
+    sdb__pager_stats(rig.pager, &stats);
+    ck_assert_uint_eq(stats.pages, 0);
+    ck_assert_uint_eq(stats.extents, 0);
+    free(src.key);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
+START_TEST(keys_in_order_fill_their_pages)
+{
+    static const size_t value_sizes[] = {0, 8, 100};
+    static struct rig rig;
+    struct grove_census census;
+    struct grove g;
+    uint8_t key[8];
+    uint64_t bytes;
+
+    rig_init(&rig, false, 1, page_sizes[_i % 3], FRAMES);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    for (uint64_t n = 0; n < 6000; n++) {
+        put_u64(key, htobe64(n));
+        OK(grove_put(&g, (struct bytes){key, 8}, value_sizes[_i / 3], false));
+    }
+    census = grove_check(&g, true);
+    /* Bytes as a leaf holds them while it is the last, before a fence shortens its keys. */
+    bytes = census.leaves * NODE_HEADER +
+            6000 * (NODE_SLOT + sizeof key + NODE_VALUE_HEAD + value_sizes[_i / 3]);
+    ck_assert_msg(bytes * 100 >= (census.leaves - 1) * rig.page_size * 95,
+                  "%llu leaves for %llu bytes", (unsigned long long)census.leaves,
+                  (unsigned long long)bytes);
+    ck_assert_uint_le(census.height, 4);
+    grove_scan(&g);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("btree properties");
+    TCase *tcase = tcase_create("btree properties");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_loop_test(tcase, a_tree_agrees_with_a_sorted_array, 0, 3 * SHAPES);
+    tcase_add_loop_test(tcase, a_tree_that_is_ended_leaves_nothing, 0, 3 * SHAPES);
+    tcase_add_loop_test(tcase, keys_in_order_fill_their_pages, 0, 9);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_facts.c
+ *
+ * Idea: check, stat and version print what is so, for people or as JSON, and change nothing.
+ * Invariants: I1 "sound" is printed only when every page was read back and verified. I2 every
+ *   problem that the check reports is printed.
+ * Not here: the checks themselves (sdb_check).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/bytebuf.h"
+#include "tools/commands.h"
+#include "tools/encode.h"
+#include "tools/progress.h"
+
+/* ---- check -------------------------------------------------------------------------------- */
+
+struct check {
+    struct progress progress; /* first: it is the context of progress_report */
+    bool json;
+    uint64_t problems;
+};
+
+static void print_problem(void *context, const char *problem)
+{
+    struct check *check = context;
+
+    if (check->progress.shown) (void)progress_end(&check->progress);
+    if (!check->json) {
+        (void)printf("damaged: %s\n", problem);
+    } else {
+        struct bytebuf text = {0};
+
+        if (encode_is_utf8(problem, strlen(problem))) {
+            encode_json(&text, problem, strlen(problem));
+        } else {
+            struct bytebuf plain = {0};
+
+            encode_shown(&plain, problem, strlen(problem));
+            encode_json(&text, bytebuf_text(&plain), plain.size);
+            bytebuf_done(&plain);
+        }
+        (void)printf("%s%s", check->problems ? "," : "", bytebuf_text(&text));
+        bytebuf_done(&text);
+    }
+    check->problems++;
+}
+
+static void print_json_end(const sdb_check_result *result, const char *outcome)
+{
+    (void)printf("],\"outcome\":\"%s\",\"keyspaces\":%llu,\"entries\":%llu,\"pages\":%llu,"
+                 "\"extents\":%llu,\"map_pages\":%llu,\"used_bytes\":%llu,\"free_bytes\":%llu,"
+                 "\"log_records\":%llu}\n",
+                 outcome, (unsigned long long)result->keyspaces,
+                 (unsigned long long)result->entries, (unsigned long long)result->pages,
+                 (unsigned long long)result->extents, (unsigned long long)result->map_pages,
+                 (unsigned long long)result->used_bytes, (unsigned long long)result->free_bytes,
+                 (unsigned long long)result->log_records);
+}
+
+static void print_sound(const sdb_check_result *result, double seconds)
+{
+    (void)printf("sound: %s %s in %s %s; %s pages, %s map pages, %s extents verified; "
+                 "%s in use, %s free; %s log records; %s\n",
+                 tool_number(result->entries), result->entries == 1 ? "entry" : "entries",
+                 tool_number(result->keyspaces), result->keyspaces == 1 ? "keyspace" : "keyspaces",
+                 tool_number(result->pages), tool_number(result->map_pages),
+                 tool_number(result->extents), tool_bytes(result->used_bytes),
+                 tool_bytes(result->free_bytes), tool_number(result->log_records),
+                 tool_duration(seconds));
+}
+
+int check_show(struct tool *tool, sdb_db *db, bool json)
+{
+    struct check check = {.json = json};
+    sdb_check_result result = {.size = sizeof result};
+    sdb_status status;
+    double seconds;
+
+    if (json) (void)fputs("{\"problems\":[", stdout);
+    progress_begin(&check.progress, "checking", PROGRESS_PAGES);
+    status = db ? sdb_check(db, print_problem, progress_report, &check, &result)
+                : sdb_check_file(tool->path, &tool->options, print_problem, progress_report, &check,
+                                 &result);
+    seconds = progress_end(&check.progress);
+    if (json)
+        print_json_end(&result, status == SDB_OK        ? "sound"
+                                : status == SDB_CORRUPT ? "damaged"
+                                                        : "not checked");
+    if (status == SDB_OK) {
+        if (!json) print_sound(&result, seconds);
+        return STATUS_DONE;
+    }
+    if (status == SDB_CANCELLED) return tool_fail(tool, "interrupted; the check is not complete");
+    if (status != SDB_CORRUPT || !check.problems) return tool_fail_status(tool, status);
+    return tool_fail(tool, "damaged: %s %s", tool_number(check.problems),
+                     check.problems == 1 ? "problem" : "problems");
+}
+
+int cmd_check(struct tool *tool, const struct args *args)
+{
+    int done = args_opening(tool, args);
+
+    tool->path = args->operand[0].text;
+    return done ? done : check_show(tool, NULL, args_has(args, OPTION_JSON));
+}
+
+/* ---- stat --------------------------------------------------------------------------------- */
+
+enum unit { UNIT_NUMBER, UNIT_BYTES, UNIT_MS, UNIT_TEXT };
+
+/* One line of `sdb stat`: where in sdb_stats it stands, and how people read it. */
+struct fact {
+    const char *name; /* as in sdb_stats, and in JSON */
+    const char *label;
+    size_t offset;
+    size_t width; /* bytes: 4 or 8; 0 for text */
+    enum unit unit;
+};
+
+#define FACT(name, label, unit)                                                                    \
+    {                                                                                              \
+#name, label, offsetof(sdb_stats, name), sizeof((sdb_stats *)0)->name, unit                \
+    }
+
+static const struct fact facts[] = {
+    FACT(backend, "I/O backend", UNIT_TEXT),
+    FACT(backend_note, "why not io_uring", UNIT_TEXT),
+    FACT(page_size, "page size", UNIT_BYTES),
+    FACT(keyspaces, "keyspaces", UNIT_NUMBER),
+    FACT(file_bytes, "file", UNIT_BYTES),
+    FACT(used_bytes, "of it in use", UNIT_BYTES),
+    FACT(log_bytes, "log to replay", UNIT_BYTES),
+    FACT(pages, "tree pages", UNIT_NUMBER),
+    FACT(extents, "large values", UNIT_NUMBER),
+    FACT(cache_bytes, "cache in use", UNIT_BYTES),
+    FACT(cache_limit_bytes, "cache limit", UNIT_BYTES),
+    FACT(dirty_pages, "changed pages", UNIT_NUMBER),
+    FACT(page_hits, "page hits", UNIT_NUMBER),
+    FACT(page_misses, "page misses", UNIT_NUMBER),
+    FACT(pages_evicted, "pages evicted", UNIT_NUMBER),
+    FACT(pages_written, "pages written", UNIT_NUMBER),
+    FACT(bytes_read, "read", UNIT_BYTES),
+    FACT(bytes_written, "written", UNIT_BYTES),
+    FACT(syncs, "syncs", UNIT_NUMBER),
+    FACT(commits, "commits", UNIT_NUMBER),
+    FACT(conflicts, "conflicts", UNIT_NUMBER),
+    FACT(log_records, "log records", UNIT_NUMBER),
+    FACT(log_batches, "log writes", UNIT_NUMBER),
+    FACT(checkpoints, "checkpoints", UNIT_NUMBER),
+    FACT(last_checkpoint_ms, "last checkpoint", UNIT_MS),
+    FACT(open_snapshots, "open snapshots", UNIT_NUMBER),
+    FACT(version_entries, "old versions", UNIT_NUMBER),
+    FACT(version_bytes, "their memory", UNIT_BYTES),
+    FACT(recovered_commits, "recovered commits", UNIT_NUMBER),
+    FACT(recovery_ms, "recovery", UNIT_MS),
+    FACT(commit_sequence, "commit number", UNIT_NUMBER),
+};
+
+#define FACT_COUNT (sizeof facts / sizeof *facts)
+
+static uint64_t fact_number(const sdb_stats *stats, const struct fact *fact)
+{
+    const char *at = (const char *)stats + fact->offset;
+    uint64_t wide = 0;
+    uint32_t narrow = 0;
+
+    if (fact->width == sizeof wide) {
+        memcpy(&wide, at, sizeof wide);
+        return wide;
+    }
+    memcpy(&narrow, at, sizeof narrow);
+    return narrow;
+}
+
+static void stat_json(const sdb_stats *stats)
+{
+    struct bytebuf text = {0};
+
+    for (size_t i = 0; i < FACT_COUNT; i++) {
+        const char *at = (const char *)stats + facts[i].offset;
+
+        bytebuf_add_byte(&text, i ? ',' : '{');
+        if (facts[i].unit == UNIT_TEXT)
+            encode_json_member(&text, facts[i].name, at, strnlen(at, facts[i].width));
+        else
+            bytebuf_add_format(&text, "\"%s\":%llu", facts[i].name,
+                               (unsigned long long)fact_number(stats, &facts[i]));
+    }
+    (void)printf("%s}\n", bytebuf_text(&text));
+    bytebuf_done(&text);
+}
+
+static const char *fact_text(const sdb_stats *stats, const struct fact *fact)
+{
+    switch (fact->unit) {
+    case UNIT_BYTES: return tool_bytes(fact_number(stats, fact));
+    case UNIT_MS: return tool_duration((double)fact_number(stats, fact) / 1e3);
+    case UNIT_TEXT: return (const char *)stats + fact->offset;
+    case UNIT_NUMBER: break;
+    }
+    return tool_number(fact_number(stats, fact));
+}
+
+int stat_show(struct tool *tool, sdb_db *db, enum render_mode mode)
+{
+    static const struct render_column columns[2] = {{"what", false}, {"value", false}};
+    sdb_stats stats = {.size = sizeof stats};
+    struct render render;
+    sdb_status status = sdb_stat(db, &stats);
+
+    if (status != SDB_OK) return tool_fail_status(tool, status);
+    if (mode == RENDER_JSON) {
+        stat_json(&stats);
+        return STATUS_DONE;
+    }
+    render_begin(&render, mode, columns, 2, NULL, stdout);
+    for (size_t i = 0; i < FACT_COUNT; i++) {
+        const char *text = fact_text(&stats, &facts[i]);
+        sdb_slice cells[2] = {{facts[i].label, strlen(facts[i].label)}, {text, strlen(text)}};
+
+        if (*text && !render_row(&render, cells)) break;
+    }
+    return render_end(&render, false) ? STATUS_DONE : STATUS_FAILED;
+}
+
+int cmd_stat(struct tool *tool, const struct args *args)
+{
+    sdb_db *db;
+    int done = args_opening(tool, args);
+
+    if (!done) done = tool_open(tool, args->operand[0].text, TOOL_READ, &db);
+    if (done) return done;
+    done = stat_show(tool, db, args_has(args, OPTION_JSON) ? RENDER_JSON : RENDER_TABLE);
+    return tool_close(tool, db, done);
+}
+
+/* ---- version ------------------------------------------------------------------------------ */
+
+int cmd_version(struct tool *tool, const struct args *args)
+{
+    bool editing = false;
+
+    (void)tool;
+#ifdef HAVE_LIBEDIT
+    editing = true;
+#endif
+    if (args_has(args, OPTION_JSON))
+        (void)printf("{\"version\":\"%s\",\"line_editing\":%s}\n", sdb_version(),
+                     editing ? "true" : "false");
+    else
+        (void)printf("sdb %s (%s line editing)\n", sdb_version(), editing ? "with" : "without");
+    return STATUS_DONE;
+}

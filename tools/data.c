@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * data.c
+ *
+ * Idea: a view is a range, a direction and a form; printing and counting walk it with one cursor.
+ * Invariants: I1 the cursor is closed on every path. I2 an interrupt is seen within POLL entries.
+ * Costs: memory for one entry (in hex or base64: for its text too).
+ * Not here: where the words of a view come from (cmd_kv.c, shell_data.c).
+ */
+#include "tools/data.h"
+
+#include <string.h>
+
+#include "tools/encode.h"
+
+#define POLL 256
+
+const struct render_column data_columns[2] = {{"key", false}, {"value", false}};
+
+bool data_next_keyspace(sdb_db *db, char name[SDB_KEYSPACE_NAME_MAX + 1])
+{
+    char after[SDB_KEYSPACE_NAME_MAX + 1];
+
+    memcpy(after, name, strlen(name) + 1);
+    return sdb_keyspace_next(db, *after ? after : NULL, name) == SDB_OK;
+}
+
+/* A keyspace whose name is like `name`, copied into `out`; false if none is near. */
+static bool nearest_keyspace(sdb_db *db, const char *name, char out[SDB_KEYSPACE_NAME_MAX + 1])
+{
+    const char *names[2] = {out, NULL};
+
+    out[0] = '\0';
+    while (data_next_keyspace(db, out))
+        if (tool_nearest(name, names)) return true;
+    return false;
+}
+
+int data_keyspace(const struct tool *tool, sdb_db *db, const char *name,
+                  sdb_keyspace **out_keyspace)
+{
+    sdb_status status = sdb_keyspace_open(db, name, SDB_KEYSPACE_MUST_EXIST, out_keyspace);
+    char meant[SDB_KEYSPACE_NAME_MAX + 1];
+
+    if (status == SDB_OK) return STATUS_DONE;
+    if (status != SDB_NOTFOUND) return tool_fail_status(tool, status);
+    if (nearest_keyspace(db, name, meant))
+        return tool_fail(tool, "there is no keyspace '%s'; did you mean '%s'?", name, meant);
+    return tool_fail(tool, "there is no keyspace '%s'", name);
+}
+
+int data_not_found(const struct tool *tool, sdb_slice key, const char *keyspace)
+{
+    struct bytebuf text = {0};
+    bool cut = key.size > 100;
+
+    encode_shown(&text, key.data, cut ? 100 : key.size);
+    (void)tool_fail(tool, "there is no key %s%s in '%s'", bytebuf_text(&text), cut ? "..." : "",
+                    keyspace);
+    bytebuf_done(&text);
+    return STATUS_FAILED;
+}
+
+void data_encode(struct bytebuf *out, enum data_form form, sdb_slice bytes)
+{
+    if (form == DATA_HEX)
+        encode_hex(out, bytes.data, bytes.size);
+    else if (form == DATA_BASE64)
+        encode_base64(out, bytes.data, bytes.size);
+    else
+        bytebuf_add(out, bytes.data, bytes.size);
+}
+
+/* Prints one entry in the view's form. */
+static bool show(struct render *render, const struct data_view *view, struct bytebuf *text,
+                 sdb_slice key, sdb_slice value)
+{
+    sdb_slice cells[2] = {key, value};
+    size_t key_size;
+
+    if (view->form != DATA_PLAIN) {
+        bytebuf_clear(text);
+        data_encode(text, view->form, key);
+        key_size = text->size;
+        if (!view->keys_only) data_encode(text, view->form, value);
+        if (text->failed) return false;
+        cells[0] = (sdb_slice){bytebuf_text(text), key_size};
+        cells[1] = (sdb_slice){bytebuf_text(text) + key_size, text->size - key_size};
+    }
+    return render_row(render, cells);
+}
+
+int data_scan(const struct tool *tool, sdb_txn *txn, sdb_keyspace *keyspace,
+              const struct data_view *view, FILE *out)
+{
+    struct bytebuf text = {.limit = (size_t)8 << 30};
+    struct render render;
+    sdb_cursor *cursor;
+    sdb_slice key, value = {NULL, 0};
+    sdb_status status = sdb_cursor_open(txn, keyspace, &view->range, &cursor);
+    bool fine = true;
+
+    if (status != SDB_OK) return tool_fail_status(tool, status);
+    render_begin(&render, view->mode, data_columns, view->keys_only ? 1 : 2, "entry/entries", out);
+    while (fine && !(view->limited && render.rows >= view->limit)) {
+        sdb_slice *want = view->keys_only ? NULL : &value;
+
+        if (render.rows % POLL == 0 && tool_interrupted()) break;
+        status = view->reverse ? sdb_cursor_prev(cursor, &key, want)
+                               : sdb_cursor_next(cursor, &key, want);
+        if (status != SDB_OK) break;
+        fine = show(&render, view, &text, key, value);
+    }
+    sdb_cursor_close(cursor);
+    bytebuf_done(&text);
+    fine = render_end(&render, tool_interrupted()) && fine;
+    if (status < 0) return tool_fail_status(tool, status);
+    if (tool_interrupted()) return STATUS_FAILED;
+    if (!fine && !ferror(out)) return tool_fail(tool, "there is no memory to print an entry");
+    return fine ? STATUS_DONE : STATUS_FAILED;
+}
+
+int data_count(const struct tool *tool, sdb_txn *txn, sdb_keyspace *keyspace,
+               const struct data_view *view, uint64_t *out_count)
+{
+    sdb_cursor *cursor;
+    sdb_slice key;
+    uint64_t count = 0;
+    sdb_status status = sdb_cursor_open(txn, keyspace, &view->range, &cursor);
+
+    if (status != SDB_OK) return tool_fail_status(tool, status);
+    while (!(count % POLL == 0 && tool_interrupted())) {
+        status = sdb_cursor_next(cursor, &key, NULL);
+        if (status != SDB_OK) break;
+        count++;
+    }
+    sdb_cursor_close(cursor);
+    if (status < 0) return tool_fail_status(tool, status);
+    if (status != SDB_END) return STATUS_FAILED;
+    *out_count = count;
+    return STATUS_DONE;
+}

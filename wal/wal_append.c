@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wal_append.c
+ *
+ * Idea: first make sure of the disk space, then copy. `reserve` walks the cuts that the body will
+ *   be given and makes the segments they reach into; only then are records built, right in the
+ *   buffer they are written from.
+ * Invariants: I1 once the first record of a body is in the buffer, only a failed write can keep the
+ *   others out: FULL and NOMEM come before. I2 `cut` alone decides sizes, so reserve and copy
+ *   agree. I3 a record lies in one buffer and one segment. I4 `end` moves over a body at once, with
+ *   its last record.
+ * Costs: one copy and one digest of each byte under the mutex, at most a record's worth at a time.
+ *   A body larger than the buffers streams through them.
+ * Not here: writing (wal_group.c), making segments (wal_segment.c).
+ */
+#include "wal/wal_internal.h"
+
+#include <assert.h>
+#include <string.h>
+#include "engine/base/mem.h"
+#include "engine/base/status.h"
+
+enum { STUB = 64 }; /* a body is not split for the sake of less room than this */
+
+/* What of a body is still to be appended. */
+struct remains {
+    const struct wal_piece *piece;
+    size_t offset; /* in *piece */
+    uint64_t left; /* bytes */
+    bool begun;
+};
+
+/* Payload of the next record, given the segment's room; 0: nothing more goes into this segment. */
+static size_t cut(uint64_t room, uint64_t left)
+{
+    size_t most = left < WAL_RECORD_MAX ? (size_t)left : WAL_RECORD_MAX;
+
+    if (wal_record_bytes(most) <= room) return most;
+    return room < STUB ? 0 : (size_t)room - WAL_RECORD_HEADER;
+}
+
+static sdb_status add_segment(struct wal *wal)
+{
+    struct wal_segment *tail = wal->tail, *segment;
+    sdb_status status;
+
+    pthread_mutex_lock(&wal->mutex);
+    status = sdb__wal_group_alive_locked(wal);
+    pthread_mutex_unlock(&wal->mutex);
+    TRY(status);
+    status = sdb__wal_segment_make(wal, tail->number + 1, wal_segment_end(tail), &segment);
+    pthread_mutex_lock(&wal->mutex);
+    if (status == SDB_OK) {
+        tail->next = segment;
+        wal->tail = segment;
+        wal->stats.segments++;
+    } else if (status != SDB_FULL && status != SDB_NOMEM) {
+        sdb__wal_group_die_locked(wal);
+        status = sdb__wal_group_alive_locked(wal);
+    }
+    pthread_mutex_unlock(&wal->mutex);
+    return status;
+}
+
+/* Makes the segments that a body of `left` bytes will reach into. */
+static sdb_status reserve(struct wal *wal, uint64_t left)
+{
+    struct wal_segment *segment = wal->current;
+    uint64_t room = wal_segment_end(segment) - wal->position;
+
+    while (left) {
+        size_t payload = cut(room, left);
+
+        if (payload) {
+            room -= wal_record_bytes(payload);
+            left -= payload;
+            continue;
+        }
+        if (segment == wal->tail) TRY(add_segment(wal));
+        segment = segment->next;
+        room = segment->file_bytes - WAL_SEGMENT_HEADER;
+    }
+    return SDB_OK;
+}
+
+/* Is there room in the active buffer for `need` bytes at `position`? Grows it when it may. */
+static bool fits_locked(struct wal *wal, size_t need)
+{
+    struct wal_buffer *buffer = &wal->buffers[wal->active];
+
+    if (buffer->run_count == WAL_RUNS) return false; /* rare: leave the last run to grow no more */
+    while (buffer->capacity - buffer->used < need) {
+        size_t capacity = buffer->capacity * 2;
+        uint8_t *data;
+
+        if (capacity > WAL_BUFFER_MOST) capacity = WAL_BUFFER_MOST;
+        if (capacity == buffer->capacity) return false;
+        data = sdb__mem_resize(wal->allocator, buffer->data, capacity);
+        if (!data) return false; /* goes on with what it has */
+        buffer->data = data;
+        buffer->capacity = capacity;
+    }
+    return true;
+}
+
+static sdb_status make_room_locked(struct wal *wal, size_t need)
+{
+    for (;;) {
+        TRY(sdb__wal_group_alive_locked(wal));
+        if (fits_locked(wal, need)) return SDB_OK;
+        if (wal->leading)
+            pthread_cond_wait(&wal->changed, &wal->mutex);
+        else
+            sdb__wal_group_lead_locked(wal, false);
+    }
+}
+
+/* Seals the record whose payload stands in the buffer, and moves the position behind it. */
+static void put_locked(struct wal *wal, size_t payload, enum wal_kind kind)
+{
+    struct wal_buffer *buffer = &wal->buffers[wal->active];
+    struct wal_segment *segment = wal->current;
+    uint64_t offset = WAL_SEGMENT_HEADER + (wal->position - segment->first_lsn);
+    uint64_t back = wal->position - wal->durable;
+    struct wal_run *run = buffer->run_count ? &buffer->runs[buffer->run_count - 1] : NULL;
+    size_t bytes =
+        sdb__wal_format_seal(buffer->data + buffer->used, payload, kind,
+                             back < WAL_DURABLE_UNKNOWN ? (uint32_t)back : WAL_DURABLE_UNKNOWN,
+                             wal->identity.log_id, wal->position);
+
+    assert(offset + bytes <= segment->file_bytes);
+    if (!run || run->segment != segment) {
+        assert(buffer->run_count < WAL_RUNS);
+        run = &buffer->runs[buffer->run_count++];
+        *run = (struct wal_run){.segment = segment, .offset = offset, .from = buffer->used};
+    }
+    assert(run->offset + run->size == offset);
+    run->size += bytes;
+    buffer->used += bytes;
+    wal->position += bytes;
+    wal->stats.records++;
+}
+
+static void copy_payload(uint8_t *to, struct remains *r, size_t size)
+{
+    r->left -= size;
+    while (size) {
+        size_t here = r->piece->size - r->offset;
+
+        if (here == 0) {
+            r->piece++;
+            r->offset = 0;
+            continue;
+        }
+        if (here > size) here = size;
+        memcpy(to, (const uint8_t *)r->piece->data + r->offset, here);
+        to += here;
+        r->offset += here;
+        size -= here;
+    }
+}
+
+/* Leaves the current segment for the next, which is there: reserve has seen to it. */
+static sdb_status next_segment_locked(struct wal *wal)
+{
+    struct wal_segment *next = wal->current->next;
+
+    assert(next);
+    if (wal_segment_end(wal->current) - wal->position >= WAL_RECORD_HEADER) {
+        TRY(make_room_locked(wal, WAL_RECORD_HEADER));
+        put_locked(wal, 0, WAL_KIND_CLOSE);
+    }
+    wal->current = next;
+    wal->position = next->first_lsn;
+    return SDB_OK;
+}
+
+/* Appends the next record of a body. */
+static sdb_status append_record_locked(struct wal *wal, struct remains *r)
+{
+    uint64_t room = wal_segment_end(wal->current) - wal->position;
+    size_t payload = cut(room, r->left);
+    enum wal_kind kind;
+    bool last;
+
+    if (payload == 0) {
+        TRY(next_segment_locked(wal));
+        room = wal_segment_end(wal->current) - wal->position;
+        payload = cut(room, r->left);
+    }
+    TRY(make_room_locked(wal, wal_record_bytes(payload)));
+    last = payload == r->left;
+    kind = r->begun ? (last ? WAL_KIND_LAST : WAL_KIND_MIDDLE)
+                    : (last ? WAL_KIND_WHOLE : WAL_KIND_FIRST);
+    copy_payload(wal->buffers[wal->active].data + wal->buffers[wal->active].used +
+                     WAL_RECORD_HEADER,
+                 r, payload);
+    put_locked(wal, payload, kind);
+    r->begun = true;
+    if (last) wal->end = wal->position;
+    return SDB_OK;
+}
+
+sdb_status sdb__wal_append(struct wal *wal, const struct wal_piece *pieces, size_t count,
+                           uint64_t *out_end)
+{
+    struct remains r = {.piece = pieces};
+    uint64_t end = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (__builtin_add_overflow(r.left, pieces[i].size, &r.left))
+            return FAIL(SDB_LIMIT, "a log body is larger than 2^64 bytes");
+    }
+    if (r.left == 0) return FAIL(SDB_INVALID, "a log body needs at least one byte");
+    TRY(reserve(wal, r.left));
+    while (r.left) {
+        sdb_status status;
+
+        pthread_mutex_lock(&wal->mutex);
+        status = append_record_locked(wal, &r);
+        end = wal->end;
+        pthread_mutex_unlock(&wal->mutex);
+        if (status != SDB_OK) return status;
+    }
+    *out_end = end;
+    return SDB_OK;
+}
