@@ -22,7 +22,7 @@
 
 #include "tools/crc32c.h"
 
-#define VERSION      1u
+#define FORMAT_VERSION      1u
 #define HEADER_BYTES 32u
 #define HEAD_BYTES   16u
 
@@ -66,7 +66,7 @@ void dump_begin(struct dump_writer *writer, struct bytebuf *out, uint32_t keyspa
     writer->entries = 0;
     writer->keyspaces = keyspaces;
     memcpy(header, magic, sizeof magic);
-    put32(header + 8, VERSION);
+    put32(header + 8, FORMAT_VERSION);
     put32(header + 12, keyspaces);
     put32(header + 28, crc32c_add(0, header, 28));
     bytebuf_add(out, header, sizeof header);
@@ -124,7 +124,7 @@ static enum dump_answer read_header(struct dump_reader *reader, struct source *s
     if (memcmp(header, magic, sizeof magic) != 0) return fatal(reader, "it is not an sdb dump");
     if (get32(header + 28) != crc32c_add(0, header, 28))
         return fatal(reader, "the header is damaged");
-    if (get32(header + 8) != VERSION)
+    if (get32(header + 8) != FORMAT_VERSION)
         return fatal(reader, "it is a dump of a newer version than this program reads");
     reader->keyspaces = get32(header + 12);
     reader->begun = true;

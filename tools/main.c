@@ -58,7 +58,7 @@ static const struct command shell_command = {"",
                                              -1,
                                              NULL};
 
-/* clang-format off: one command, one block. */
+/* clang-format off */
 const struct command commands[] = {
     {"kv get", "FILE KEYSPACE KEY",
      "Print the value of a key",

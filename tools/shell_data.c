@@ -65,8 +65,8 @@ static void end_reading(const struct shell *shell, sdb_txn *txn)
 
 static int run_put(struct shell *shell, const struct args *args)
 {
-    const struct word *first;
-    const char *name;
+    const struct word *first = NULL;
+    const char *name = NULL;
     sdb_keyspace *keyspace;
     sdb_status status;
     int done = take_operands(shell, args, 2, &name, &first);
@@ -104,8 +104,8 @@ static int show_value(const struct shell *shell, sdb_slice key, sdb_slice value)
 
 static int run_get(struct shell *shell, const struct args *args)
 {
-    const struct word *first;
-    const char *name;
+    const struct word *first = NULL;
+    const char *name = NULL;
     sdb_keyspace *keyspace;
     sdb_slice value;
     sdb_txn *txn;
@@ -130,8 +130,8 @@ static int run_get(struct shell *shell, const struct args *args)
 
 static int run_del(struct shell *shell, const struct args *args)
 {
-    const struct word *first;
-    const char *name;
+    const struct word *first = NULL;
+    const char *name = NULL;
     sdb_keyspace *keyspace;
     sdb_txn *txn = shell->txn;
     sdb_status status = SDB_OK;
@@ -176,8 +176,8 @@ static int take_view(const struct shell *shell, const struct args *args, struct 
 
 static int run_scan(struct shell *shell, const struct args *args)
 {
-    const struct word *first;
-    const char *name;
+    const struct word *first = NULL;
+    const char *name = NULL;
     sdb_keyspace *keyspace;
     struct data_view view = {0};
     sdb_txn *txn;
@@ -194,8 +194,8 @@ static int run_scan(struct shell *shell, const struct args *args)
 
 static int run_count(struct shell *shell, const struct args *args)
 {
-    const struct word *first;
-    const char *name;
+    const struct word *first = NULL;
+    const char *name = NULL;
     sdb_keyspace *keyspace;
     struct data_view view = {0};
     uint64_t count = 0;
@@ -331,7 +331,7 @@ static int run_rollback(struct shell *shell, const struct args *args)
 
 #define ACCEPT_SCAN (ACCEPT_RANGE | ACCEPT(REVERSE) | ACCEPT(LIMIT) | ACCEPT(KEYS))
 
-/* clang-format off: one command, one block. */
+/* clang-format off */
 const struct shell_command shell_data_commands[] = {
     {{"put", "[KEYSPACE] KEY VALUE",
       "Set a key to a value, and make the keyspace if need be",

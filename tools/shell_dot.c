@@ -113,11 +113,6 @@ static int run_stat(struct shell *shell, const struct args *args)
 static int run_check(struct shell *shell, const struct args *args)
 {
     (void)args;
-    if (!(shell->tool->options.flags & SDB_OPEN_READONLY)) {
-        sdb_status status = sdb_checkpoint(shell->db);
-
-        if (status != SDB_OK) return tool_fail_status(shell->tool, status);
-    }
     return check_show(shell->tool, shell->db, shell->mode == RENDER_JSON);
 }
 
@@ -178,7 +173,7 @@ static int run_quit(struct shell *shell, const struct args *args)
     return STATUS_DONE;
 }
 
-/* clang-format off: one command, one block. */
+/* clang-format off */
 const struct shell_command shell_dot_commands[] = {
     {{".help", "[COMMAND]",
       "List the commands, or describe one", NULL, 0, 0, 1, NULL}, run_help, false},

@@ -64,10 +64,11 @@ int tool_fail_status(const struct tool *tool, sdb_status status)
     size_t size = tool->path ? strlen(tool->path) : 0;
 
     if (!*message) message = sdb_status_text(status);
-    /* The library names the file in some of its sentences; once is enough. */
-    if (size && strncmp(message, tool->path, size) == 0 && message[size] == ':') {
-        message += size + 1;
-        while (*message == ' ') message++;
+    /* Many of the library's sentences begin with the file's name; once is enough. */
+    if (size && strncmp(message, tool->path, size) == 0 && message[size] &&
+        strchr(": ", message[size])) {
+        message += size;
+        message += strspn(message, ": ");
     }
     return tool_fail(tool, "%s", message);
 }

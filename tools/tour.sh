@@ -24,6 +24,14 @@ db=tour.sdb
 unicode=/usr/share/unicode/UnicodeData.txt
 writer=
 test -x "$program" || { echo "tour: there is no $program: build first" >&2; exit 1; }
+typed=$program
+# Before it is installed, sdb is a script that finds the library and starts this. What is measured
+# here is the program alone.
+if test -x "$build/.libs/sdb"; then
+    program=$build/.libs/sdb
+    LD_LIBRARY_PATH=$build/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export LD_LIBRARY_PATH
+fi
 
 leave()
 {
@@ -219,7 +227,7 @@ cat <<NEXT
 
 It is yours now. Type
 
-    $program $tour/$db
+    $typed $tour/$db
 
 and there, for example
 
@@ -230,5 +238,5 @@ and there, for example
     .stat
     .help
 
-'$program help' lists what else it does; 'man $source/docs/man/sdb.1' tells all.
+'$typed help' lists what else it does; 'man $source/docs/man/sdb.1' tells all.
 NEXT

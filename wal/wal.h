@@ -157,4 +157,13 @@ SDB_MUST_USE sdb_status sdb__wal_replay(struct io *io, const sdb_allocator *allo
                                         sdb_progress_fn progress, void *context,
                                         struct wal_replay *out_replay);
 
+/*
+ * Finds the log of a database that holds `lsn` by its segments alone, for when the superblock that
+ * named it is lost. SDB_NOTFOUND: no folder, or no segment of this database. SDB_CORRUPT: there are
+ * segments of it, but none that holds lsn.
+ */
+SDB_MUST_USE sdb_status sdb__wal_find(struct io *io, const char *folder,
+                                      const uint8_t database_id[16], uint64_t lsn,
+                                      struct wal_identity *out_identity);
+
 #endif

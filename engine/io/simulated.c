@@ -397,6 +397,7 @@ void sdb__sim_power_off_at(struct io *base, uint64_t step)
     struct sim_io *io = lock_io(base);
 
     io->power_off_at = step;
+    if (step == 0) io->is_off = false;
     unlock_io(io);
 }
 

@@ -49,7 +49,8 @@ uint64_t sdb__sim_steps(const struct io *io);
 
 /*
  * Lets the power fail just before step number `step` (as counted by sdb__sim_steps): that and
- * every later operation fails with SDB_IO and changes nothing. 0 takes the order back.
+ * every later operation fails with SDB_IO and changes nothing. 0 takes the order back; if it has
+ * been carried out, it was only the process that died: cached images are as they were.
  */
 void sdb__sim_power_off_at(struct io *io, uint64_t step);
 

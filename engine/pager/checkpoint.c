@@ -223,6 +223,7 @@ static sdb_status flip(struct pager *p, struct io_queue *queue, const struct sup
     (void)pthread_mutex_lock(&p->map_lock);
     p->superblock = *next;
     p->slot = slot;
+    p->lame = false;
     (void)pthread_mutex_unlock(&p->map_lock);
     return SDB_OK;
 }

@@ -130,6 +130,8 @@ sdb_status sdb__pager_open(const struct pager_options *options, struct pager **o
 
     TRY(sdb__io_queue_new(options->io, 1, &queue));
     status = sdb__superblock_read(queue, options->file, &pair);
+    /* A process that died may have written it and not synced: then what it supersedes is still needed. */
+    if (status == SDB_OK && !options->readonly) status = sdb__io_sync(queue, options->file);
     newest = &pair.slot[status == SDB_OK ? pair.newest : 0];
     if (status == SDB_OK) status = pager_new(options, newest->page_size, &p);
     if (status == SDB_OK)
@@ -141,6 +143,7 @@ sdb_status sdb__pager_open(const struct pager_options *options, struct pager **o
     if (status == SDB_OK) {
         p->superblock = *newest;
         p->slot = pair.newest;
+        p->lame = pair.status[pair.newest ^ 1] != SDB_OK;
         p->next_id = newest->page_limit > 1 ? newest->page_limit : 1;
         status = find_free_ids(p);
     }
@@ -177,6 +180,11 @@ const struct superblock *sdb__pager_superblock(const struct pager *p)
 uint32_t sdb__pager_page_size(const struct pager *p)
 {
     return p->page_size;
+}
+
+bool sdb__pager_is_lame(const struct pager *p)
+{
+    return p->lame;
 }
 
 void sdb__pager_pin(struct pager *p, struct superblock *out_superblock)

@@ -85,6 +85,11 @@ void sdb__pager_close(struct pager *pager);
  */
 const struct superblock *sdb__pager_superblock(const struct pager *pager);
 uint32_t sdb__pager_page_size(const struct pager *pager);
+/*
+ * True while one superblock is damaged, as a crash in the middle of writing it leaves it: whatever
+ * writes the next superblock mends it. The damaged one may have been the newer.
+ */
+bool sdb__pager_is_lame(const struct pager *pager);
 
 /* ---- pages -------------------------------------------------------------------------------- */
 

@@ -71,6 +71,7 @@ struct pager {
     unsigned pins;
     struct superblock superblock;
     unsigned slot; /* which the superblock stands in */
+    bool lame;     /* the other slot was damaged when the file was opened */
 
     pthread_mutex_t queue_lock;
     struct io_queue **queues;

@@ -194,7 +194,7 @@ void sdb__node_insert(struct node n, unsigned i, struct bytes key, enum node_kin
                       struct bytes payload)
 {
     size_t prefix = node_prefix_size(n);
-    struct bytes suffix = {key.data + prefix, key.size - prefix};
+    struct bytes suffix = {prefix ? key.data + prefix : key.data, key.size - prefix};
     size_t need = NODE_SLOT + suffix.size + payload.size + (node_level(n) ? 0 : NODE_VALUE_HEAD);
     unsigned count = node_count(n);
     uint8_t *slot = n.data + NODE_HEADER + (size_t)i * NODE_SLOT;

@@ -129,10 +129,10 @@ static sdb_status log_trouble(sdb_db *db, sdb_status status)
     return status;
 }
 
-sdb_status sdb__recover(sdb_db *db)
+sdb_status sdb__recover(sdb_db *db, uint64_t log_id)
 {
     const struct superblock *superblock = sdb__pager_superblock(db->pager);
-    struct wal_identity identity = {.log_id = superblock->log_id};
+    struct wal_identity identity = {.log_id = log_id};
     struct wal_replay replay = {.end_lsn = superblock->lsn};
     struct replaying r = {db, false};
     uint64_t begun = sdb__clock_now_ns();

@@ -61,7 +61,7 @@ sdb_status sdb__db_checkpoint(sdb_db *db, bool last)
     sdb_status status;
 
     if (db->readonly) return SDB_OK;
-    TRY(sdb__keyspaces_free(db));
+    TRY(sdb__keyspaces_tidy(db));
     (void)pthread_mutex_lock(&db->checkpoint_lock);
     status = run_checkpoint(db, last);
     (void)pthread_mutex_unlock(&db->checkpoint_lock);
@@ -113,7 +113,7 @@ static void work(sdb_db *db, bool checkpoint)
     if (checkpoint) {
         (void)!sdb__db_checkpoint(db, false);
     } else {
-        (void)!sdb__keyspaces_free(db);
+        (void)!sdb__keyspaces_tidy(db);
         if (wal && atomic_exchange(&db->group_waiting, false) &&
             sdb__wal_sync(wal, sdb__wal_end(wal)) != SDB_OK)
             (void)!sdb__db_kill(db, SDB_IO);

@@ -35,6 +35,7 @@ static sdb_status prepare(sdb_db *db, const struct write_set *w, struct prepared
     uint32_t page_size = sdb__pager_page_size(db->pager);
 
     if (w->large == 0) return SDB_OK;
+    TRY(sdb__db_alive(db)); /* a dead handle writes nothing more */
     TRY(sdb__mem_reserve(db->allocator, &prepared->extents, &prepared->capacity, w->large,
                          sizeof *prepared->extents));
     for (const struct write_chunk *chunk = w->first; chunk; chunk = chunk->next) {
@@ -249,6 +250,7 @@ sdb_status sdb__commit(sdb_db *db, struct write_set *w, struct snapshot *snapsho
     if (status == SDB_OK) status = change(db, w, db->last_commit + 1, &prepared);
     (void)pthread_mutex_unlock(&db->commit_lock);
     unprepare(db, &prepared);
+    if (status == SDB_IO) return sdb__db_kill(db, status); /* what the header promises of SDB_IO */
     if (status != SDB_OK) return status;
     atomic_fetch_add_explicit(&db->commits, 1, memory_order_relaxed);
     TRY(settle(db, lsn, durability));

@@ -140,8 +140,11 @@ sdb_keyspace *sdb__keyspace_by_id(sdb_db *db, uint32_t id);
 SDB_MUST_USE sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name,
                                                  uint64_t commit);
 SDB_MUST_USE sdb_status sdb__keyspace_apply_drop(sdb_db *db, uint32_t id, uint64_t commit);
-/* Frees pages of dropped keyspaces that no snapshot can read. Takes commit_lock. */
-SDB_MUST_USE sdb_status sdb__keyspaces_free(sdb_db *db);
+/*
+ * Frees pages of dropped keyspaces that no snapshot can read. Takes commit_lock. What cannot be freed
+ * now (a full disk) is put off: fails only if the handle is dead.
+ */
+SDB_MUST_USE sdb_status sdb__keyspaces_tidy(sdb_db *db);
 
 /* ---- txn.c ---- */
 /* Frees the transactions kept for reuse. */
@@ -165,8 +168,8 @@ struct prepared {
  */
 SDB_MUST_USE sdb_status sdb__apply(sdb_db *db, const uint8_t *ops, size_t size, uint64_t commit,
                                    bool keep, struct prepared *prepared);
-/* Replays the log that the superblock names. */
-SDB_MUST_USE sdb_status sdb__recover(sdb_db *db);
+/* Replays log `log_id` from where the superblock ends; then the database needs no log. */
+SDB_MUST_USE sdb_status sdb__recover(sdb_db *db, uint64_t log_id);
 
 /* ---- checkpoint_run.c ---- */
 /* Makes a checkpoint. `last`: the log is not needed any more, both superblocks are written. */

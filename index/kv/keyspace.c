@@ -188,7 +188,10 @@ sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name, 
     put_u32(value, id);
     put_u64(value + 8, root);
     put_u64(value + 16, commit);
-    put_u32(next, id + 1);
+    (void)pthread_mutex_lock(&db->keyspace_lock);
+    /* A keyspace with a larger id may have been committed before. */
+    put_u32(next, db->next_keyspace > id ? db->next_keyspace : id + 1);
+    (void)pthread_mutex_unlock(&db->keyspace_lock);
     make_key(&key, 'k', name);
     make_key(&n, 'n', (struct bytes){NULL, 0});
     TRY(catalog_put(db, &key, value, sizeof value));
@@ -235,7 +238,7 @@ static sdb_status free_step(sdb_db *db, sdb_keyspace *keyspace)
     return SDB_OK;
 }
 
-sdb_status sdb__keyspaces_free(sdb_db *db)
+static sdb_status free_all(sdb_db *db)
 {
     uint64_t oldest;
 
@@ -265,6 +268,13 @@ sdb_status sdb__keyspaces_free(sdb_db *db)
             if (status != SDB_OK) return status;
         }
     }
+}
+
+sdb_status sdb__keyspaces_tidy(sdb_db *db)
+{
+    sdb_status status = free_all(db);
+
+    return sdb__db_alive(db) == SDB_OK ? SDB_OK : status;
 }
 
 /* ---- public ------------------------------------------------------------------------------- */
@@ -372,7 +382,7 @@ sdb_status sdb_keyspace_drop(sdb_keyspace *keyspace)
     if (keyspace->db->readonly)
         return FAIL(SDB_READONLY, "%s is open for reading only", keyspace->db->path);
     TRY(commit_op(keyspace->db, OP_DROP, keyspace->tree.id, (struct bytes){NULL, 0}));
-    return sdb__keyspaces_free(keyspace->db);
+    return sdb__keyspaces_tidy(keyspace->db);
 }
 
 const char *sdb_keyspace_name(const sdb_keyspace *keyspace)

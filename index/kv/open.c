@@ -190,8 +190,8 @@ static sdb_status make_with_marker(sdb_db *db, const char *marker, bool marked)
     if (!marked) {
         TRY(sdb__io_open(db->io, marker, IO_OPEN_WRITE | IO_OPEN_CREATE, &file));
         sdb__io_close(file);
-        TRY(sdb__io_parent_sync(db->io, marker));
     }
+    TRY(sdb__io_parent_sync(db->io, marker)); /* who made it may have died before */
     TRY(sdb__io_truncate(db->file, 0));
     TRY(sdb__wal_remove(db->io, db->wal_folder));
     TRY(make_database(db));
@@ -199,11 +199,30 @@ static sdb_status make_with_marker(sdb_db *db, const char *marker, bool marked)
     return sdb__io_parent_sync(db->io, marker);
 }
 
+/*
+ * The readable superblock says that there is no log, but the other one is damaged, and may have been
+ * the newer and have named one. *log_id is left alone if there is none.
+ */
+static sdb_status find_log(sdb_db *db, uint64_t *log_id)
+{
+    struct wal_identity identity;
+    sdb_status status = sdb__wal_find(db->io, db->wal_folder,
+                                      sdb__pager_superblock(db->pager)->database_id, db->lsn,
+                                      &identity);
+
+    if (status == SDB_OK) *log_id = identity.log_id;
+    if (status == SDB_NOTFOUND ||
+        (status == SDB_CORRUPT && (db->options.flags & SDB_OPEN_DISCARD_LOG)))
+        return SDB_OK;
+    return status;
+}
+
 /* Opens what is there, recovering it if need be. */
 static sdb_status open_database(sdb_db *db)
 {
     struct pager_options options = pager_options(db);
     const struct superblock *superblock;
+    uint64_t log_id;
 
     TRY(sdb__pager_open(&options, &db->pager));
     superblock = sdb__pager_superblock(db->pager);
@@ -212,12 +231,16 @@ static sdb_status open_database(sdb_db *db)
     db->last_commit = db->visible = superblock->commit;
     db->lsn = superblock->lsn;
     TRY(sdb__keyspaces_load(db));
-    if (superblock->log_id == 0)
-        return db->readonly ? SDB_OK : sdb__wal_remove(db->io, db->wal_folder);
-    if (db->readonly)
+    log_id = superblock->log_id;
+    if (log_id == 0 && sdb__pager_is_lame(db->pager)) TRY(find_log(db, &log_id));
+    if (log_id && db->readonly)
         return FAIL(SDB_READONLY, "%s was not closed cleanly and must be recovered: open it once "
                     "for writing", db->path);
-    return sdb__recover(db);
+    if (log_id) return sdb__recover(db, log_id);
+    if (db->readonly) return SDB_OK;
+    TRY(sdb__wal_remove(db->io, db->wal_folder));
+    db->changed = sdb__pager_is_lame(db->pager); /* a crash tore a superblock: write both anew */
+    return db->changed ? sdb__db_checkpoint(db, true) : SDB_OK;
 }
 
 static sdb_status lock_file(sdb_db *db)
@@ -283,7 +306,7 @@ static sdb_status finish_open(sdb_db *db, sdb_db **out_db)
     db->versions.pager = db->pager;
     atomic_store(&db->last_sync_ns, sdb__clock_now_ns());
     if (status == SDB_OK) status = sdb__worker_start(db);
-    if (status == SDB_OK && !db->readonly) status = sdb__keyspaces_free(db);
+    if (status == SDB_OK) status = sdb__keyspaces_tidy(db);
     if (status != SDB_OK) {
         db_free(db);
         return status;

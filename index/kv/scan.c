@@ -110,8 +110,8 @@ static unsigned find_slot(const struct scan *scan, struct bytes key, bool *out_f
     *out_found = false;
     if (order < 0 || (order == 0 && key.size < outer)) return 0;
     if (order > 0) return node_count(scan->leaf.node);
-    return sdb__node_search(scan->leaf.node, (struct bytes){key.data + outer, key.size - outer},
-                            out_found);
+    if (outer) key = (struct bytes){key.data + outer, key.size - outer};
+    return sdb__node_search(scan->leaf.node, key, out_found);
 }
 
 /* The first version whose key is >= key. */

@@ -119,7 +119,7 @@ static sdb_status tidy(sdb_db *db)
 {
     if (db->has_worker || atomic_load_explicit(&db->unfreed, memory_order_relaxed) == 0)
         return SDB_OK;
-    return sdb__keyspaces_free(db);
+    return sdb__keyspaces_tidy(db);
 }
 
 sdb_status sdb_txn_commit(sdb_txn *txn)
@@ -138,6 +138,7 @@ sdb_status sdb_txn_commit(sdb_txn *txn)
     }
     if (txn->writes.count == 0) {
         sdb_txn_abort(txn);
+        TRY(sdb__db_alive(db));
         return tidy(db);
     }
     status = sdb__commit(db, &txn->writes, txn->has_snapshot ? &txn->snapshot : NULL,

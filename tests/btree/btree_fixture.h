@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * btree_fixture.h: a tree on a rig (pager_fixture.h), a sorted array that it must agree with, and a checker that walks
+ * btree_fixture.h: a tree on a rig (pager_fixture.h), a sorted array that it must agree with,
+ * and a checker that walks
  * every page of the tree.
  */
 #ifndef SDB_TESTS_BTREE_BTREE_FIXTURE_H
@@ -44,7 +45,8 @@ void grove_done(struct grove *g);
 size_t grove_find(const struct grove *g, struct bytes key, bool *out_found);
 
 /*
- * Sets or removes a key in the tree, and in the model if that succeeded. An old value's extent is released.
+ * Sets or removes a key in the tree, and in the model if that succeeded. An old value's extent
+ * is released.
  * `refuse`: the visitor says no (SDB_CANCELLED).
  */
 sdb_status grove_put(struct grove *g, struct bytes key, uint64_t value_size, bool refuse);
@@ -58,8 +60,10 @@ void grove_scan(struct grove *g);
 void grove_scan_from(struct grove *g, struct bytes key, size_t most);
 
 /*
- * Walks every page: it verifies, is reached once, has the level and the fences that its parent says, and belongs to
- * the tree; layers hang on keys of key_most + 1 bytes. `alone`: nothing else is in the database, so every id
+ * Walks every page: it verifies, is reached once, has the level and the fences that its parent
+ * says, and belongs to
+ * the tree; layers hang on keys of key_most + 1 bytes. `alone`: nothing else is in the database,
+ * so every id
  * in use was reached.
  */
 struct grove_census grove_check(struct grove *g, bool alone);

@@ -33,7 +33,7 @@ static struct subject s;
 
 static void begin(uint32_t page_size, unsigned level, size_t common, bool is_last)
 {
-    struct bytes lower = {s.lower, common}, upper = {s.upper, common + 1};
+    struct bytes lower = {s.lower, is_last ? 0 : common}, upper = {s.upper, common + 1};
 
     for (size_t i = 0; i < common; i++) s.lower[i] = s.upper[i] = (uint8_t)(i * 3 + (i & 1));
     s.upper[common] = 0xff;

@@ -67,14 +67,14 @@ static void expect_recovery(struct explorer *e, const struct work *w, struct io 
     if (random_below(&e->random, 4) == 0) kv_check_file_sound(io);
 }
 
-/* Lets the power fail during recovery, up to three times. */
-static void cut_recovery(struct explorer *e, const struct work *w, struct io *io)
+/* Lets the power fail during recovery, up to three times, within the `first` steps and then within 30. */
+static void cut_recovery(struct explorer *e, const struct work *w, struct io *io, unsigned first)
 {
     for (int i = 0; i < 3; i++) {
         sdb_db *db = NULL;
         sdb_status status;
 
-        sdb__sim_power_off_at(io, sdb__sim_steps(io) + 1 + random_below(&e->random, i ? 30 : 12));
+        sdb__sim_power_off_at(io, sdb__sim_steps(io) + 1 + random_below(&e->random, i ? 30 : first));
         status = sdb__db_open(io, KV_PATH, &w->options, &db);
         if (status == SDB_OK) (void)!sdb_close(db);
         if (!sdb__sim_is_off(io)) {
@@ -102,8 +102,29 @@ static void explore_step(struct explorer *e, const struct work *w)
         if (i < 3)
             expect_recovery(e, w, copy);
         else
-            cut_recovery(e, w, copy);
+            cut_recovery(e, w, copy, 12);
         sdb__io_free(copy);
+    }
+}
+
+/*
+ * The process dies at the step, and what it had handed to the operating system is there, durable or not. The
+ * next process finds all that was answered; or the power fails while it recovers.
+ */
+static void explore_death(struct explorer *e, struct work *w)
+{
+    unsigned promised = w->promised;
+
+    sdb__sim_power_off_at(w->io, 0);
+    e->points++;
+    if (random_below(&e->random, 2)) {
+        e->what = "death of the process, then of the power";
+        cut_recovery(e, w, w->io, 5);
+    } else {
+        e->what = "death of the process";
+        w->promised = w->answered;
+        expect_recovery(e, w, w->io);
+        w->promised = promised;
     }
 }
 
@@ -149,6 +170,7 @@ START_TEST(what_was_promised_survives_a_crash_at_any_step)
             sdb__sim_power_off_at(io, e.step);
             work_run(w);
             explore_step(&e, w);
+            explore_death(&e, w);
             sdb__io_free(io);
             work_done(w);
         }

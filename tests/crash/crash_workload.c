@@ -122,7 +122,7 @@ static sdb_status make_space(struct work *w, unsigned space)
 
     announce(w, name_sum(names[space]));
     status = sdb_keyspace_open(w->db, names[space], SDB_KEYSPACE_MUST_MAKE, &w->spaces[space]);
-    if (status == SDB_OK) w->promised = w->tried;
+    if (status == SDB_OK) w->promised = w->answered = w->tried;
     return status;
 }
 
@@ -138,7 +138,7 @@ static sdb_status drop_space(struct work *w, unsigned space)
     announce(w, 0 - gone);
     status = sdb_keyspace_drop(w->spaces[space]);
     w->spaces[space] = NULL;
-    if (status == SDB_OK) w->promised = w->tried;
+    if (status == SDB_OK) w->promised = w->answered = w->tried;
     return status;
 }
 
@@ -194,6 +194,7 @@ static sdb_status transaction(struct work *w)
     if (level == 2) sdb_txn_set_durability(txn, SDB_DURABILITY_GROUP);
     if (changed) announce(w, difference);
     status = sdb_txn_commit(txn);
+    if (status == SDB_OK) w->answered = w->tried;
     if (status == SDB_OK && changed && level != 1 && level != 2) w->promised = w->tried;
     return status;
 }
@@ -204,7 +205,7 @@ static sdb_status alone(struct work *w)
     sdb_status status = change(w, NULL, 0, (unsigned)below(w, WORK_KEYS), below(w, 4) > 0,
                                &difference);
 
-    if (status == SDB_OK) w->promised = w->tried;
+    if (status == SDB_OK) w->promised = w->answered = w->tried;
     return status;
 }
 
@@ -240,14 +241,14 @@ static sdb_status step(struct work *w, unsigned number)
     case 2:
         status = number % 3 ? SDB_OK : close_db(w);
         if (status == SDB_OK && !w->db) {
-            w->promised = w->tried;
+            w->promised = w->answered = w->tried;
             status = open_again(w);
         }
         return status;
     case 3: case 4: case 5: return alone(w);
     default: return transaction(w);
     }
-    if (status == SDB_OK) w->promised = w->tried;
+    if (status == SDB_OK) w->promised = w->answered = w->tried;
     return status;
 }
 
@@ -261,7 +262,7 @@ void work_run(struct work *w)
         sdb_status closed = close_db(w);
 
         if (status == SDB_OK) status = closed;
-        if (status == SDB_OK) w->promised = w->tried;
+        if (status == SDB_OK) w->promised = w->answered = w->tried;
     }
     w->ended = status;
 }

@@ -31,7 +31,8 @@ struct work {
 
     uint64_t sums[WORK_COMMITS]; /* [n]: the state after commit n */
     unsigned tried;              /* number of the last commit that may be there */
-    unsigned promised;           /* of the last that must be there */
+    unsigned promised;           /* of the last that must be there after a power failure */
+    unsigned answered;           /* of the last that must be there after the death of the process */
     sdb_status ended;            /* SDB_OK: ran to its end */
 };
 

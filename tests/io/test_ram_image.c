@@ -76,6 +76,11 @@ START_TEST(holes_and_reservations_are_counted)
     OK(sdb__ram_image_zero(&image, CHUNK * 8, CHUNK));
     ck_assert_uint_eq(image.present, 3);
     OK(sdb__ram_image_zero(&image, CHUNK * 1000, CHUNK));
+    put(&image, &byte, 1, CHUNK * 12);
+    OK(sdb__ram_image_resize(&image, CHUNK * 12)); /* the end was within a chunk */
+    ck_assert_uint_eq(image.present, 3);
+    OK(sdb__ram_image_resize(&image, 0));
+    ck_assert_uint_eq(image.present, 0);
     sdb__ram_image_done(&image);
 }
 END_TEST

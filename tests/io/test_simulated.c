@@ -289,6 +289,29 @@ START_TEST(sync_of_one_folder_leaves_the_names_of_another)
 }
 END_TEST
 
+START_TEST(synced_move_is_not_undone_by_an_older_one_of_the_other_folder)
+{
+    char back[4];
+    struct io_file *file;
+
+    OK(sdb__io_folder_make(f.io, in(&f, "x")));
+    OK(sdb__io_folder_make(f.io, in(&f, "y")));
+    file = make_file(&f, "x/a");
+    fill(file, 'a', 4, 0);
+    OK(sdb__io_sync(f.queue, file));
+    OK(sdb__io_folder_sync(f.io, f.folder));
+    OK(sdb__io_folder_sync(f.io, in(&f, "x")));
+    sdb__io_close(make_file(&f, "y/b")); /* is replaced by the move, and must not come back */
+    OK(sdb__io_rename(f.io, in(&f, "x/a"), in(&f, "y/b")));
+    OK(sdb__io_folder_sync(f.io, in(&f, "x")));
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        ck_assert_int_eq(after_crash("y/b", seed, back, 4), 4);
+        assert_filled(back, 'a', 4);
+    }
+    sdb__io_close(file);
+}
+END_TEST
+
 START_TEST(many_unsynced_names_have_a_bound)
 {
     char back[4];
@@ -327,6 +350,7 @@ static Suite *make_suite(void)
     tcase_add_test(names, removed_name_comes_back_unless_the_folder_was_synced);
     tcase_add_test(names, names_in_a_lost_folder_are_lost);
     tcase_add_test(names, sync_of_one_folder_leaves_the_names_of_another);
+    tcase_add_test(names, synced_move_is_not_undone_by_an_older_one_of_the_other_folder);
     tcase_add_test(names, many_unsynced_names_have_a_bound);
     tcase_set_timeout(data, 120);
     tcase_set_timeout(names, 120);

@@ -76,7 +76,10 @@ static void *ledger_resize(void *context, void *memory, size_t size)
     }
     atomic_fetch_add(&ledger->asked, 1);
     if (size > atomic_load(&ledger->largest)) atomic_store(&ledger->largest, size);
-    if (atomic_load(&ledger->left) == 0) return NULL;
+    if (atomic_load(&ledger->left) == 0) {
+        if (atomic_load(&ledger->once)) atomic_store(&ledger->left, -1);
+        return NULL;
+    }
     if (atomic_load(&ledger->left) > 0) atomic_fetch_sub(&ledger->left, 1);
     result = realloc(memory, size);
     if (result && !memory) atomic_fetch_add(&ledger->out, 1);

@@ -53,10 +53,11 @@ sdb_slice kv_slice(const char *text);
 /* The slice holds just this text. */
 bool kv_is(sdb_slice slice, const char *text);
 
-/* ---- an allocator that counts; `left` below 0 never refuses ------------------------------- */
+/* ---- an allocator that counts; `left` below 0 never refuses; `once`: one refusal is all --- */
 
 struct kv_ledger {
     _Atomic long out, asked, left;
+    _Atomic bool once;
     _Atomic size_t largest; /* size ever asked for */
 };
 

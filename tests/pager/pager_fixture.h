@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pager_fixture.h: a pager on a disk in memory, pages whose bytes follow from id and version, a model of what each
+ * pager_fixture.h: a pager on a disk in memory, pages whose bytes follow from id and version, a
+ * model of what each
  * page should hold, and a check that every block in use has exactly one reason to be.
  */
 #ifndef SDB_TESTS_PAGER_PAGER_FIXTURE_H
@@ -15,7 +16,10 @@ enum { RIG_PAGES = 8192, RIG_LOOSE = 64 };
 #define RIG_FILE "t.sdb"
 #define OK(call) ck_assert_msg((call) == SDB_OK, "%s: %s", #call, sdb_errmsg())
 
-/* An allocator that refuses its n-th request from now (0: none) and counts what is not given back. */
+/*
+ * An allocator that refuses its n-th request from now (0: none) and counts what is not given
+ * back.
+ */
 struct frugal {
     sdb_allocator allocator;
     _Atomic uint64_t requests;
@@ -68,7 +72,8 @@ void rig_expect(struct rig *rig, const uint64_t *versions, uint64_t id);
 void rig_expect_all(struct rig *rig, const uint64_t *versions, uint64_t limit);
 
 /*
- * Every block in use belongs to a superblock, an entry of the map (now or as of the cut), the map itself, or
+ * Every block in use belongs to a superblock, an entry of the map (now or as of the cut), the
+ * map itself, or
  * a list of what will fall free, and to one place only; and nothing else is in use.
  */
 void rig_check_space(struct rig *rig);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_checkpoint.c: claims about checkpoints: what they hold, when they fail, what a crash leaves. */
+/*
+ * test_checkpoint.c: claims about checkpoints: what they hold, when they fail, what a crash
+ * leaves.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -330,7 +333,10 @@ END_TEST
 
 /* ---- crashes ------------------------------------------------------------------------------- */
 
-/* The work whose crashes are explored. Stops at the first failure; `durable` and `at_cut` follow it. */
+/*
+ * The work whose crashes are explored. Stops at the first failure; `durable` and `at_cut`
+ * follow it.
+ */
 static sdb_status work(uint64_t seed)
 {
     uint64_t state = seed;
@@ -390,8 +396,8 @@ START_TEST(every_crash_leaves_a_whole_checkpoint)
         memcpy(at_cut, rig.versions, sizeof at_cut);
         finished = 0;
         first = sdb__sim_steps(rig.io);
-        /* Every third step, spread over the loop's cases; SEED moves them. */
-        sdb__sim_power_off_at(rig.io, first + 1 + step * 12 + (uint64_t)_i * 3 + seed % 3);
+        /* Every step, spread over the loop's cases. */
+        sdb__sim_power_off_at(rig.io, first + 1 + step * 4 + (uint64_t)_i);
         status = work(seed);
         if (status == SDB_OK) break;
         ck_assert_int_eq(status, SDB_IO);

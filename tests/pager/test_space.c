@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_space.c: claims about the blocks of the file (engine/pager/space.h), against an array of flags. */
+/*
+ * test_space.c: claims about the blocks of the file (engine/pager/space.h), against an array of
+ * flags.
+ */
 #include "engine/pager/space.h"
 
 #include <check.h>

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_kv_threads.c: many threads on one handle: what each snapshot sees is whole, no update is lost, while checkpoints
+ * and backups run. SECONDS_EACH makes it longer.
+ */
+#include "tests/kv/kv_fixture.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/base/clock.h"
+
+enum { THREADS = 4, ACCOUNTS = 64, START = 1000, COUNTERS = 3 };
+
+static sdb_db *db;
+static sdb_keyspace *accounts, *counters;
+static struct kv_folder folder;
+static uint64_t seed, until_ns;
+static _Atomic bool stopping;
+
+static bool is_over(void)
+{
+    return atomic_load(&stopping) || sdb__clock_now_ns() >= until_ns;
+}
+
+static sdb_slice number_key(const uint8_t *number) { return (sdb_slice){number, 1}; }
+
+static int64_t read_number(sdb_txn *txn, sdb_keyspace *keyspace, uint8_t number)
+{
+    sdb_slice value;
+    int64_t n = 0;
+
+    OK(sdb_get(txn, keyspace, number_key(&number), &value));
+    ck_assert_uint_ge(value.size, sizeof n);
+    memcpy(&n, value.data, sizeof n);
+    return n;
+}
+
+/* Numbers are written with a tail that makes some of them extents. */
+static sdb_status write_number(sdb_txn *txn, sdb_keyspace *keyspace, uint8_t number, int64_t n)
+{
+    uint8_t value[6000] = {0};
+
+    memcpy(value, &n, sizeof n);
+    return sdb_put(txn, keyspace, number_key(&number),
+                   (sdb_slice){value, number % 8 == 3 ? sizeof value : 8 + (size_t)(n & 63)});
+}
+
+static void open_db(unsigned flags)
+{
+    sdb_options options = SDB_OPTIONS_INIT;
+    sdb_txn *txn;
+
+    kv_folder_make(&folder);
+    options.flags = flags;
+    options.cache_bytes = MIB;
+    options.checkpoint_bytes = MIB;
+    options.page_size = 4096;
+    options.durability = SDB_DURABILITY_GROUP;
+    options.group_interval_ms = 5;
+    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
+    accounts = kv_keyspace(db, "accounts");
+    counters = kv_keyspace(db, "counters");
+    OK(sdb_txn_begin(db, SDB_TXN_WRITE, &txn));
+    for (uint8_t i = 0; i < ACCOUNTS; i++) OK(write_number(txn, accounts, i, START));
+    for (uint8_t i = 0; i < COUNTERS; i++) OK(write_number(txn, counters, i, 0));
+    OK(sdb_txn_commit(txn));
+    atomic_store(&stopping, false);
+    until_ns = sdb__clock_now_ns() + kv_number("SECONDS_EACH", 2) * UINT64_C(1000000000);
+}
+
+static int64_t sum_of(sdb_txn *txn)
+{
+    sdb_cursor *cursor;
+    sdb_slice key, value;
+    sdb_status status;
+    int64_t sum = 0;
+    unsigned count = 0;
+
+    OK(sdb_cursor_open(txn, accounts, NULL, &cursor));
+    while ((status = sdb_cursor_next(cursor, &key, &value)) == SDB_OK) {
+        int64_t n;
+
+        memcpy(&n, value.data, sizeof n);
+        sum += n;
+        count++;
+    }
+    IS(status, SDB_END);
+    sdb_cursor_close(cursor);
+    ck_assert_uint_eq(count, ACCOUNTS);
+    return sum;
+}
+
+static void close_db(void)
+{
+    sdb_txn *txn;
+
+    OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+    ck_assert_int_eq(sum_of(txn), ACCOUNTS * START);
+    OK(sdb_txn_commit(txn));
+    kv_check_sound(db);
+    OK(sdb_close(db));
+    kv_folder_remove(&folder);
+}
+
+static void run_threads(void *(*const *mains)(void *), unsigned count)
+{
+    pthread_t threads[8];
+
+    for (unsigned i = 0; i < count; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, mains[i], (void *)(uintptr_t)i), 0);
+    for (unsigned i = 0; i < count; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+}
+
+/* ---- what threads do ---------------------------------------------------------------------- */
+
+struct transfer {
+    uint8_t from, to;
+    int64_t amount;
+};
+
+static sdb_status transfer(sdb_txn *txn, void *context)
+{
+    const struct transfer *t = context;
+    int64_t from = read_number(txn, accounts, t->from), to = read_number(txn, accounts, t->to);
+    sdb_status status = write_number(txn, accounts, t->from, from - t->amount);
+
+    return status == SDB_OK ? write_number(txn, accounts, t->to, to + t->amount) : status;
+}
+
+static void *transfer_main(void *context)
+{
+    uint64_t random = seed + (uintptr_t)context;
+
+    while (!is_over()) {
+        struct transfer t = {(uint8_t)random_below(&random, ACCOUNTS), 0,
+                             (int64_t)random_below(&random, 100)};
+
+        t.to = (uint8_t)((t.from + 1 + random_below(&random, ACCOUNTS - 1)) % ACCOUNTS);
+        OK(sdb_txn_run(db, SDB_TXN_WRITE, transfer, &t, 60000));
+    }
+    return NULL;
+}
+
+static void *audit_main(void *context)
+{
+    (void)context;
+    while (!is_over()) {
+        sdb_txn *txn;
+
+        OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+        for (int i = 0; i < 5; i++) ck_assert_int_eq(sum_of(txn), ACCOUNTS * START);
+        OK(sdb_txn_commit(txn));
+    }
+    return NULL;
+}
+
+static void *upkeep_main(void *context)
+{
+    unsigned round = 0;
+
+    (void)context;
+    while (!is_over()) {
+        sdb_stats stats = {.size = sizeof stats};
+
+        OK(sdb_checkpoint(db));
+        OK(sdb_stat(db, &stats));
+        ck_assert_uint_le(stats.cache_bytes, stats.cache_limit_bytes);
+        OK(sdb_sync(db));
+        if (round++ % 8 == 0) {
+            const char *copy = kv_in(&folder, "copy.sdb");
+            sdb_options options = SDB_OPTIONS_INIT;
+            sdb_db *old = db, *other;
+            sdb_keyspace *keyspace;
+            sdb_txn *txn;
+            uint64_t count;
+
+            OK(sdb_backup(old, copy, NULL, NULL));
+            options.flags = SDB_OPEN_READONLY;
+            options.cache_bytes = MIB;
+            OK(sdb_open(copy, &options, &other));
+            OK(sdb_keyspace_open(other, "accounts", SDB_KEYSPACE_MUST_EXIST, &keyspace));
+            OK(sdb_txn_begin(other, SDB_TXN_READ, &txn));
+            OK(sdb_count(txn, keyspace, NULL, &count));
+            ck_assert_uint_eq(count, ACCOUNTS);
+            sdb_txn_abort(txn);
+            OK(sdb_close(other));
+            ck_assert_int_eq(remove(copy), 0);
+        }
+    }
+    return NULL;
+}
+
+START_TEST(every_snapshot_balances_while_money_moves)
+{
+    static void *(*const mains[])(void *) = {transfer_main, transfer_main, audit_main,
+                                             upkeep_main};
+
+    seed = kv_seed("test_kv_threads", 9);
+    open_db(_i ? SDB_OPEN_NO_THREADS : 0);
+    run_threads(mains, THREADS);
+    close_db();
+}
+END_TEST
+
+static _Atomic int64_t added[COUNTERS];
+
+static sdb_status increment(sdb_txn *txn, void *context)
+{
+    uint8_t number = *(uint8_t *)context;
+
+    return write_number(txn, counters, number, read_number(txn, counters, number) + 1);
+}
+
+static void *count_main(void *context)
+{
+    uint64_t random = seed + (uintptr_t)context;
+
+    while (!is_over()) {
+        uint8_t number = (uint8_t)random_below(&random, COUNTERS);
+
+        OK(sdb_txn_run(db, SDB_TXN_WRITE, increment, &number, 60000));
+        atomic_fetch_add(&added[number], 1);
+    }
+    return NULL;
+}
+
+START_TEST(no_increment_is_lost)
+{
+    static void *(*const mains[])(void *) = {count_main, count_main, count_main, count_main};
+    sdb_txn *txn;
+
+    seed = kv_seed("test_kv_threads", 10);
+    open_db(0);
+    run_threads(mains, THREADS);
+    OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+    for (uint8_t i = 0; i < COUNTERS; i++)
+        ck_assert_int_eq(read_number(txn, counters, i), atomic_load(&added[i]));
+    sdb_txn_abort(txn);
+    close_db();
+}
+END_TEST
+
+/* ---- keyspaces come and go ---------------------------------------------------------------- */
+
+static void *come_and_go_main(void *context)
+{
+    uint64_t random = seed + (uintptr_t)context;
+
+    while (!is_over()) {
+        char name[16];
+        sdb_keyspace *keyspace;
+        sdb_status status;
+
+        (void)snprintf(name, sizeof name, "t%u", (unsigned)random_below(&random, 3));
+        OK(sdb_keyspace_open(db, name, 0, &keyspace));
+        for (uint8_t i = 0; i < 20; i++) {
+            status = write_number(NULL, keyspace, i, i);
+            ck_assert(status == SDB_OK || status == SDB_NOTFOUND);
+        }
+        if (random_below(&random, 2)) continue;
+        status = sdb_keyspace_drop(keyspace);
+        ck_assert_msg(status == SDB_OK || status == SDB_NOTFOUND, "%s", sdb_errmsg());
+    }
+    return NULL;
+}
+
+START_TEST(keyspaces_made_and_dropped_by_many_are_there_after_reopening)
+{
+    static void *(*const mains[])(void *) = {come_and_go_main, come_and_go_main,
+                                             come_and_go_main, audit_main};
+    sdb_options options = SDB_OPTIONS_INIT;
+
+    seed = kv_seed("test_kv_threads", 11);
+    open_db(0);
+    run_threads(mains, THREADS);
+    OK(sdb_close(db));
+    options.cache_bytes = MIB;
+    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
+    accounts = kv_keyspace(db, "accounts");
+    close_db();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("kv_threads");
+    TCase *cases = tcase_create("threads");
+
+    tcase_set_timeout(cases, 120);
+    tcase_add_loop_test(cases, every_snapshot_balances_while_money_moves, 0, 2);
+    tcase_add_test(cases, no_increment_is_lost);
+    tcase_add_test(cases, keyspaces_made_and_dropped_by_many_are_there_after_reopening);
+    suite_add_tcase(suite, cases);
+    return kv_main(suite);
+}
