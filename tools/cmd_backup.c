@@ -26,7 +26,7 @@
 
 /* ---- backup and checkpoint ---------------------------------------------------------------- */
 
-int backup_to(struct tool *tool, sdb_db *db, const char *target)
+int backup_to(struct tool *tool, sdb_db *db, const char *target, bool json)
 {
     struct progress progress;
     struct stat facts;
@@ -39,8 +39,11 @@ int backup_to(struct tool *tool, sdb_db *db, const char *target)
     if (status == SDB_CANCELLED) return tool_fail(tool, "interrupted; there is no backup");
     if (status != SDB_OK) return tool_fail_status(tool, status);
     if (stat(target, &facts) != 0) facts.st_size = 0;
-    (void)printf("backed up to %s: %s, %s\n", target, tool_bytes((uint64_t)facts.st_size),
-                 tool_duration(seconds));
+    if (json)
+        (void)printf("{\"bytes\":%lld,\"seconds\":%.6f}\n", (long long)facts.st_size, seconds);
+    else
+        (void)printf("backed up to %s: %s, %s\n", target, tool_bytes((uint64_t)facts.st_size),
+                     tool_duration(seconds));
     return STATUS_DONE;
 }
 
@@ -51,7 +54,23 @@ int cmd_backup(struct tool *tool, const struct args *args)
 
     if (!done) done = tool_open(tool, args->operand[0].text, TOOL_READ, &db);
     if (done) return done;
-    return tool_close(tool, db, backup_to(tool, db, args->operand[1].text));
+    done = backup_to(tool, db, args->operand[1].text, args_has(args, OPTION_JSON));
+    return tool_close(tool, db, done);
+}
+
+static void report_checkpoint(const sdb_stats *stats, double seconds, bool json)
+{
+    if (json) {
+        (void)printf("{\"recovered_commits\":%llu,\"recovery_ms\":%llu,\"seconds\":%.6f}\n",
+                     (unsigned long long)stats->recovered_commits,
+                     (unsigned long long)stats->recovery_ms, seconds);
+        return;
+    }
+    if (stats->recovered_commits)
+        (void)printf("recovered %s commits from the log: %s\n",
+                     tool_number(stats->recovered_commits),
+                     tool_duration((double)stats->recovery_ms / 1e3));
+    (void)printf("checkpoint written: %s\n", tool_duration(seconds));
 }
 
 int cmd_checkpoint(struct tool *tool, const struct args *args)
@@ -67,15 +86,10 @@ int cmd_checkpoint(struct tool *tool, const struct args *args)
     begun = tool_seconds();
     status = sdb_checkpoint(db);
     if (status == SDB_OK) status = sdb_stat(db, &stats);
-    if (status != SDB_OK) {
+    if (status == SDB_OK)
+        report_checkpoint(&stats, tool_seconds() - begun, args_has(args, OPTION_JSON));
+    else
         done = tool_fail_status(tool, status);
-    } else {
-        if (stats.recovered_commits)
-            (void)printf("recovered %s commits from the log: %s\n",
-                         tool_number(stats.recovered_commits),
-                         tool_duration((double)stats.recovery_ms / 1e3));
-        (void)printf("checkpoint written: %s\n", tool_duration(tool_seconds() - begun));
-    }
     return tool_close(tool, db, done);
 }
 
@@ -306,7 +320,9 @@ int cmd_restore(struct tool *tool, const struct args *args)
         done = tool_fail(tool, "there is no memory for the copy");
     else
         done = restore(&job, args_has(args, OPTION_FORCE));
-    if (!done)
+    if (!done && args_has(args, OPTION_JSON))
+        (void)printf("{\"seconds\":%.6f}\n", tool_seconds() - begun);
+    else if (!done)
         (void)printf("restored %s from %s, checked before and after: %s\n", job.file, job.backup,
                      tool_duration(tool_seconds() - begun));
     free(job.part);

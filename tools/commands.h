@@ -45,7 +45,7 @@ int import_into(struct tool *tool, sdb_db **db, const struct args *args, const c
 /* keyspace NULL: all of them, into a dump. */
 int export_from(struct tool *tool, sdb_db *db, const struct args *args, const char *keyspace,
                 const char *target);
-int backup_to(struct tool *tool, sdb_db *db, const char *target);
+int backup_to(struct tool *tool, sdb_db *db, const char *target, bool json);
 /* Prints the counters of a database. */
 int stat_show(struct tool *tool, sdb_db *db, enum render_mode mode);
 /* Checks an open database, or with db NULL the closed file tool->path, and prints the outcome. */

@@ -22,9 +22,9 @@
 
 #include "tools/crc32c.h"
 
-#define FORMAT_VERSION      1u
-#define HEADER_BYTES 32u
-#define HEAD_BYTES   16u
+#define FORMAT_VERSION 1u
+#define HEADER_BYTES   32u
+#define HEAD_BYTES     16u
 
 static const char magic[8] = {'S', 'D', 'B', 'D', 'U', 'M', 'P', '\n'};
 

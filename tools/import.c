@@ -249,6 +249,7 @@ static int load(struct import *job)
         if (!done && tool_interrupted()) return interrupted(job);
         progress_at(&job->progress, source_position(&job->rows.source), job->rows.source.size);
     }
+    if (!done && !job->batch) progress_last(&job->progress, "committing");
     return done ? done : commit(job);
 }
 

@@ -67,6 +67,14 @@ void progress_at(struct progress *progress, uint64_t done, uint64_t total)
     draw(progress, now, done, total);
 }
 
+void progress_last(struct progress *progress, const char *what)
+{
+    if (!progress->terminal || tool_seconds() < progress->begun + 1) return;
+    (void)fprintf(stderr, "\r%s ...\033[K", what);
+    (void)fflush(stderr);
+    progress->shown = true;
+}
+
 double progress_end(struct progress *progress)
 {
     if (progress->shown) {

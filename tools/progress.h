@@ -25,6 +25,8 @@ struct progress {
 void progress_begin(struct progress *progress, const char *what, enum progress_unit unit);
 /* total 0: not known. Cheap enough to call for each row. */
 void progress_at(struct progress *progress, uint64_t done, uint64_t total);
+/* Says that the last part of the work, which cannot be measured, has begun. */
+void progress_last(struct progress *progress, const char *what);
 /* Takes the bar away; the seconds that the work took. */
 double progress_end(struct progress *progress);
 

@@ -24,9 +24,9 @@ static const struct {
     const char *name;
     enum rows_format format;
 } names[] = {
-    {"csv", FORMAT_CSV},     {"tsv", FORMAT_TSV},      {"tab", FORMAT_TSV},
-    {"jsonl", FORMAT_JSONL}, {"ndjson", FORMAT_JSONL}, {"lines", FORMAT_LINES},
-    {"txt", FORMAT_LINES},   {"dump", FORMAT_DUMP},
+    {"csv", FORMAT_CSV},      {"tsv", FORMAT_TSV},     {"jsonl", FORMAT_JSONL},
+    {"ndjson", FORMAT_JSONL}, {"lines", FORMAT_LINES}, {"txt", FORMAT_LINES},
+    {"dump", FORMAT_DUMP},
 };
 
 enum rows_format rows_format_named(const char *name)

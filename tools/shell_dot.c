@@ -147,7 +147,7 @@ static int run_export(struct shell *shell, const struct args *args)
 static int run_backup(struct shell *shell, const struct args *args)
 {
     if (needs_no_transaction(shell)) return STATUS_FAILED;
-    return backup_to(shell->tool, shell->db, args->operand[0].text);
+    return backup_to(shell->tool, shell->db, args->operand[0].text, shell->mode == RENDER_JSON);
 }
 
 static int run_timing(struct shell *shell, const struct args *args)

@@ -123,6 +123,15 @@ static void on_signal(int number)
     caught = number;
 }
 
+/* Takes a signal over, unless whoever started the program had it ignored (as nohup does). */
+static void take_signal(int number, const struct sigaction *action)
+{
+    struct sigaction before;
+
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
+    (void)sigaction(number, action, NULL);
+}
+
 void tool_catch_signals(bool interactive)
 {
     struct sigaction action;
@@ -131,9 +140,9 @@ void tool_catch_signals(bool interactive)
     action.sa_handler = on_signal;
     action.sa_flags = interactive ? 0 : (int)SA_RESETHAND;
     (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-    (void)sigaction(SIGHUP, &action, NULL);
+    take_signal(SIGINT, &action);
+    take_signal(SIGTERM, &action);
+    take_signal(SIGHUP, &action);
     (void)signal(SIGPIPE, SIG_IGN);
 }
 

@@ -130,7 +130,10 @@ sdb_status sdb__pager_open(const struct pager_options *options, struct pager **o
 
     TRY(sdb__io_queue_new(options->io, 1, &queue));
     status = sdb__superblock_read(queue, options->file, &pair);
-    /* A process that died may have written it and not synced: then what it supersedes is still needed. */
+    /*
+     * A process that died may have written it and not synced: then what it supersedes is still
+     * needed.
+     */
     if (status == SDB_OK && !options->readonly) status = sdb__io_sync(queue, options->file);
     newest = &pair.slot[status == SDB_OK ? pair.newest : 0];
     if (status == SDB_OK) status = pager_new(options, newest->page_size, &p);

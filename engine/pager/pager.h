@@ -59,8 +59,10 @@ struct pager_options {
     const sdb_allocator *allocator;
     uint64_t cache_bytes;
     bool readonly;
-    /* Judges a page that was read, so that those who use it need not doubt its structure: NULL, or what
-     * is wrong with it. May be NULL. */
+    /*
+     * Judges a page that was read, so that those who use it need not doubt its structure: NULL, or
+     * what is wrong with it. May be NULL.
+     */
     const char *(*verify)(const uint8_t *data, uint32_t page_size, uint64_t id);
 };
 

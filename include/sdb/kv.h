@@ -14,9 +14,9 @@
  *     SDB_CONFLICT: run it again (sdb_txn_run does).
  *   - A transaction and its cursors are used by one thread at a time; different transactions by
  *     any threads at once.
- *   - What a commit changed is seen by transactions that begin from then on, perhaps a moment before
- *     it is durable; what depends on it cannot become durable before it. Whoever must not act on what
- *     a power failure could still take back calls sdb_sync first.
+ *   - What a commit changed is seen by transactions that begin from then on, perhaps a moment
+ *     before it is durable; what depends on it cannot become durable before it. Whoever must not
+ *     act on what a power failure could still take back calls sdb_sync first.
  *   - An open transaction keeps old versions alive: end readers that you no longer need.
  *   - Slices that come back are *borrowed*: each call says until when. Slices that go in are read
  *     during the call and not kept.

@@ -146,17 +146,18 @@ static sdb_status split_page(const struct btree *tree, const struct page *parent
     return SDB_OK;
 }
 
-/* Latches the child that an inner node leads to for `key`, and makes sure it may be one. */
-static sdb_status latch_child(const struct btree *tree, const struct page *parent, uint64_t id,
+/* Latches the child that a slot of an inner node leads to, and makes sure it may be one. */
+static sdb_status latch_child(const struct btree *tree, const struct page *parent, unsigned slot,
                               struct page *child)
 {
+    uint64_t id = node_child(node_of(tree, parent), slot);
     sdb_status status;
 
     if (id == parent->id)
         return FAIL(SDB_CORRUPT, "page %llu leads to itself: run sdb check, restore a backup",
                     (unsigned long long)id);
     TRY(sdb__pager_latch_exclusive(tree->pager, id, child));
-    status = sdb__btree_expect(tree, child, node_level(node_of(tree, parent)) - 1);
+    status = sdb__btree_expect_child(tree, parent, slot, child);
     if (status != SDB_OK) unlatch(tree, child, true);
     return status;
 }
@@ -215,7 +216,7 @@ sdb_status sdb__btree_split(const struct btree *tree, struct bytes whole, unsign
         if (has_parent) unlatch(tree, &parent, true);
         has_parent = false;
         if (node_level(n) == 0) break;
-        status = latch_child(tree, &page, node_child(n, sdb__node_route(n, key, false)), &child);
+        status = latch_child(tree, &page, sdb__node_route(n, key, false), &child);
         if (status != SDB_OK) break;
         parent = page;
         has_parent = true;
@@ -245,8 +246,8 @@ static sdb_status latch_pair(const struct btree *tree, const struct page *parent
     if (left_id == right_id)
         return FAIL(SDB_CORRUPT, "page %llu has two places in page %llu: run sdb check, restore "
                     "a backup", (unsigned long long)left_id, (unsigned long long)parent->id);
-    TRY(latch_child(tree, parent, left_id, left));
-    status = latch_child(tree, parent, right_id, right);
+    TRY(latch_child(tree, parent, slot, left));
+    status = latch_child(tree, parent, slot + 1, right);
     if (status != SDB_OK) unlatch(tree, left, true);
     return status;
 }
@@ -350,14 +351,14 @@ sdb_status sdb__btree_merge(const struct btree *tree, struct bytes whole, unsign
         unsigned slot = sdb__node_route(n, part.here, false);
         struct page child;
 
-        status = latch_child(tree, &page, node_child(n, slot), &child);
+        status = latch_child(tree, &page, slot, &child);
         if (status != SDB_OK) break;
         if (node_count(n) > 1 && is_sparse(node_of(tree, &child))) {
             unlatch(tree, &child, true);
             status = merge_child(tree, &page, part.here);
             if (status != SDB_OK) break;
             slot = sdb__node_route(n, part.here, false);
-            status = latch_child(tree, &page, node_child(n, slot), &child);
+            status = latch_child(tree, &page, slot, &child);
             if (status != SDB_OK) break;
         }
         if (page.id == root && node_count(n) == 1) {

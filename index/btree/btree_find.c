@@ -55,6 +55,61 @@ sdb_status sdb__btree_expect(const struct btree *tree, const struct page *page, 
                 node_tree(n), node_level(n), tree->id, level);
 }
 
+static bool same(struct bytes a, struct bytes b)
+{
+    return compare_bytes(a.data, a.size, b.data, b.size) == 0;
+}
+
+sdb_status sdb__btree_expect_child(const struct btree *tree, const struct page *parent,
+                                   unsigned slot, const struct page *child)
+{
+    struct node p = node_of(tree, parent), c = node_of(tree, child);
+    uint8_t room[PART_ROOM];
+    bool is_last = slot + 1 == node_count(p) && node_is_last(p);
+
+    TRY(sdb__btree_expect(tree, child, node_level(p) - 1));
+    if (same(node_lower(c), (struct bytes){room, sdb__node_key(p, slot, room)}) &&
+        node_is_last(c) == is_last &&
+        (is_last ||
+         same(node_upper(c), slot + 1 == node_count(p)
+                                 ? node_upper(p)
+                                 : (struct bytes){room, sdb__node_key(p, slot + 1, room)})))
+        return SDB_OK;
+    return FAIL(SDB_CORRUPT, "page %llu does not hold the keys that page %llu says: run sdb check, "
+                "restore a backup", (unsigned long long)child->id,
+                (unsigned long long)parent->id);
+}
+
+/* Fails with SDB_CORRUPT unless a page can be a root: it has all keys there are. */
+static sdb_status expect_root(const struct btree *tree, const struct page *page)
+{
+    struct node n = node_of(tree, page);
+
+    TRY(sdb__btree_expect(tree, page, node_level(n)));
+    if (node_is_last(n) && node_lower(n).size == 0) return SDB_OK;
+    return FAIL(SDB_CORRUPT, "page %llu is no root of tree %u: run sdb check, restore a backup",
+                (unsigned long long)page->id, tree->id);
+}
+
+/* Is the place of `key` (with `before`: of what is just below it) between a leaf's fences? */
+static bool holds(struct node n, struct bytes key, bool before)
+{
+    struct bytes lower = node_lower(n), upper = node_upper(n);
+    int order = compare_bytes(key.data, key.size, lower.data, lower.size);
+
+    if (lower.size && (before ? order <= 0 : order < 0)) return false;
+    if (node_is_last(n)) return true;
+    order = compare_bytes(key.data, key.size, upper.data, upper.size);
+    return before ? order <= 0 : order < 0;
+}
+
+/* What must be noticed before it is latched: nobody waits for himself. */
+static sdb_status leads_to_itself(uint64_t id)
+{
+    return FAIL(SDB_CORRUPT, "page %llu leads to itself: run sdb check, restore a backup",
+                (unsigned long long)id);
+}
+
 static sdb_status latch(const struct btree *tree, uint64_t id, bool exclusive, struct page *out)
 {
     return exclusive ? sdb__pager_latch_exclusive(tree->pager, id, out)
@@ -69,8 +124,7 @@ static sdb_status latch_root(const struct btree *tree, uint64_t root, bool exclu
                              const struct page *held, struct page *out, bool *out_exclusive)
 {
     if (held && held->id == root)
-        return FAIL(SDB_CORRUPT, "page %llu leads to itself: run sdb check, restore a backup",
-                    (unsigned long long)root);
+        return leads_to_itself(root);
     TRY(latch(tree, root, false, out));
     *out_exclusive = false;
     if (exclusive && node_level(node_of(tree, out)) == 0) {
@@ -91,20 +145,24 @@ sdb_status sdb__btree_descend(const struct btree *tree, uint64_t root, struct by
 
     if (held) unlatch(tree, held, held_exclusive);
     if (status != SDB_OK) return status;
-    status = sdb__btree_expect(tree, &page, node_level(node_of(tree, &page)));
+    status = expect_root(tree, &page);
     while (status == SDB_OK && node_level(node_of(tree, &page)) > 0) {
         struct node n = node_of(tree, &page);
         unsigned level = node_level(n);
+        uint64_t id = node_child(n, sdb__node_route(n, key, before));
         bool child_exclusive = exclusive && level == 1;
 
-        status = latch(tree, node_child(n, sdb__node_route(n, key, before)), child_exclusive,
-                       &child);
+        if (id == page.id) status = leads_to_itself(id);
+        else status = latch(tree, id, child_exclusive, &child);
         if (status != SDB_OK) break;
         unlatch(tree, &page, is_exclusive);
         page = child;
         is_exclusive = child_exclusive;
         status = sdb__btree_expect(tree, &page, level - 1);
     }
+    if (status == SDB_OK && !holds(node_of(tree, &page), key, before))
+        status = FAIL(SDB_CORRUPT, "page %llu does not hold the keys that lead to it: run sdb "
+                      "check, restore a backup", (unsigned long long)page.id);
     if (status != SDB_OK) {
         unlatch(tree, &page, is_exclusive);
         return status;
@@ -147,13 +205,12 @@ sdb_status sdb__btree_enter(const struct btree *tree, struct part *part, unsigne
     }
     sdb__btree_part_set(part, key_most, BTREE_NATURAL);
     if (depth && held.id == root)
-        status = FAIL(SDB_CORRUPT, "page %llu leads to itself: run sdb check, restore a backup",
-                      (unsigned long long)root);
+        status = leads_to_itself(root);
     else
         status = sdb__pager_latch_exclusive(tree->pager, root, out_root);
     if (depth) unlatch(tree, &held, false);
     if (status != SDB_OK) return status;
-    status = sdb__btree_expect(tree, out_root, node_level(node_of(tree, out_root)));
+    status = expect_root(tree, out_root);
     if (status != SDB_OK) unlatch(tree, out_root, true);
     return status;
 }

@@ -28,6 +28,13 @@ void sdb__btree_part_set(struct part *part, size_t key_most, unsigned layers);
 /* Fails with SDB_CORRUPT unless the child is what its parent must lead to. */
 SDB_MUST_USE sdb_status sdb__btree_expect(const struct btree *tree, const struct page *page,
                                           unsigned level);
+/*
+ * The same, and its fences are those that slot `slot` of the parent gives it: before a change of
+ * both.
+ */
+SDB_MUST_USE sdb_status sdb__btree_expect_child(const struct btree *tree,
+                                                const struct page *parent, unsigned slot,
+                                                const struct page *child);
 
 /*
  * Latches the leaf for `key` in the tree at `root`, shared or exclusively. `held`, if not NULL, is

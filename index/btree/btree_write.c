@@ -291,12 +291,16 @@ static sdb_status latch_last(const struct btree *tree, uint64_t root, struct pag
     while (status == SDB_OK && node_level(node_of(tree, &path[count - 1])) > 0) {
         struct node n = node_of(tree, &path[count - 1]);
 
-        if (count == DEPTH_MOST) {
+        uint64_t id = node_child(n, node_count(n) - 1);
+
+        for (unsigned i = 0; i < count; i++)
+            if (path[i].id == id)
+                status = FAIL(SDB_CORRUPT, "page %llu leads to itself: run sdb check",
+                              (unsigned long long)id);
+        if (count == DEPTH_MOST)
             status = FAIL(SDB_CORRUPT, "tree %u is impossibly deep: run sdb check", tree->id);
-            break;
-        }
-        status = sdb__pager_latch_exclusive(tree->pager, node_child(n, node_count(n) - 1),
-                                            &path[count]);
+        if (status == SDB_OK)
+            status = sdb__pager_latch_exclusive(tree->pager, id, &path[count]);
         if (status != SDB_OK) break;
         count++;
         status = sdb__btree_expect(tree, &path[count - 1], node_level(n) - 1);

@@ -2,16 +2,19 @@
 /*
  * backup.c: a copy of one checkpoint, as a database of its own.
  *
- * Idea: a pinned checkpoint does not change, so it is copied piece by piece while writers go on. Ids stay, places are
- * new: first the pages in the order of their ids, then the extents, then map and directory, without a gap.
+ * Idea: a pinned checkpoint does not change, so it is copied piece by piece while writers go on.
+ * Ids stay, places are new: first the pages in the order of their ids, then the extents, then map
+ * and directory, without a gap.
  *
  *     superblocks (last) │ page 1, 2, 4 … │ extent 3, 9 … │ chunk 0, 1 … │ directory
  *
- * The map alone does not tell the length of an extent, to which its checksum belongs; the leaves do, and all of them
- * pass by before the first extent. One that no leaf names is of no use, and is left out.
+ * The map alone does not tell the length of an extent, to which its checksum belongs; the leaves
+ * do, and all of them pass by before the first extent. One that no leaf names is of no use, and is
+ * left out.
  *
- * Invariants: I1 nothing is copied whose checksum does not match. I2 the superblocks are written when all else is
- *   durable: until then the file is no database. I3 after a failure there is no file.
+ * Invariants: I1 nothing is copied whose checksum does not match. I2 the superblocks are written
+ *   when all else is durable: until then the file is no database. I3 after a failure there is no
+ *   file.
  * Costs: one read and one write of everything; 18 bytes of memory a page.
  * Not here: copying the log (a checkpoint is whole without it); copies that only take what changed.
  */
@@ -32,7 +35,8 @@ struct copy {
     struct superblock superblock; /* the pinned one; at the end, the copy's */
     uint32_t page_size;
     struct map map;       /* of the checkpoint; entries that were copied have their new place */
-    uint16_t *unused;     /* for each id of an extent: 1 + unused bytes of its last block; 0: not known */
+    /* for each id of an extent: 1 + unused bytes of its last block; 0: not known */
+    uint16_t *unused;
     uint64_t id_limit;
     uint8_t *memory;      /* PIECE bytes, or BATCH pages */
     struct io *io;        /* of the copy */
@@ -57,7 +61,10 @@ static sdb_status advance(struct copy *c, uint64_t bytes)
     return SDB_OK;
 }
 
-/* Writes bytes at the end of the copy, filled up with zeros to whole blocks: `memory` has room for them. */
+/*
+ * Writes bytes at the end of the copy, filled up with zeros to whole blocks: `memory` has room for
+ * them.
+ */
 static sdb_status append(struct copy *c, uint8_t *memory, size_t size)
 {
     size_t blocks = (size + SPACE_BLOCK - 1) / SPACE_BLOCK;
@@ -269,8 +276,8 @@ static sdb_status fill(struct copy *c)
 }
 
 /*
- * Removes the marker of an unfinished database (open.c) that nobody finished: since the file was not there, it
- * stands for nothing, and would have the backup taken for unfinished.
+ * Removes the marker of an unfinished database (open.c) that nobody finished: since the file was
+ * not there, it stands for nothing, and would have the backup taken for unfinished.
  */
 static sdb_status remove_marker(struct copy *c, const char *path)
 {

@@ -2,12 +2,13 @@
 /*
  * check.c: sdb_check and sdb_check_file.
  *
- * Idea: a check reads the file as if nobody had it open. On an open handle it walks a pinned checkpoint, which stays as
- * it is on disk while writers go on; of a closed file it takes the shared lock that readers take.
- * Invariants: I1 locks of the handle are held for two small reads only. I2 nothing is written, except the checkpoint
- *   that an open handle makes first.
- * Costs: see verify.c. The log of an open handle is not read: it is being written, and the checkpoint made first
- *   holds what was in it. Not here: what is looked at (verify.c).
+ * Idea: a check reads the file as if nobody had it open. On an open handle it walks a pinned
+ * checkpoint, which stays as it is on disk while writers go on; of a closed file it takes the
+ * shared lock that readers take.
+ * Invariants: I1 locks of the handle are held for two small reads only. I2 nothing is written,
+ *   except the checkpoint that an open handle makes first.
+ * Costs: see verify.c. The log of an open handle is not read: it is being written, and the
+ *   checkpoint made first holds what was in it. Not here: what is looked at (verify.c).
  */
 #include <inttypes.h>
 #include <stdio.h>

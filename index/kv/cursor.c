@@ -6,7 +6,8 @@
  * the transaction's own newest operations; where both have a key, its own counts. The write set is
  * asked anew at each step, so what the transaction does between two steps is seen.
  * Invariants: I1 the scan's entry, if it has one, lies on the far side of the cursor's position, or
- * is it.
+ * is it. I2 a move that fails leaves the cursor where it was: `key` is its place, and the scan is
+ * set up anew from there (direction 0).
  * Costs: without own changes, those of the scan. Not here: reading ahead.
  */
 #include <string.h>
@@ -39,8 +40,8 @@ static const sdb_allocator *allocator_of(const sdb_cursor *c)
 
 static sdb_status set_buffer(const sdb_cursor *c, struct buffer *buffer, struct bytes from)
 {
-    buffer->size = 0;
     TRY(sdb__buffer_reserve(allocator_of(c), buffer, from.size + 1));
+    buffer->size = 0;
     return sdb__buffer_append(allocator_of(c), buffer, from.data, from.size);
 }
 
@@ -190,24 +191,58 @@ static sdb_status settle(sdb_cursor *c, const struct bytes *from, bool behind, s
     }
 }
 
+/* Copies the position out of the scan, which is about to move. */
+static sdb_status keep_position(sdb_cursor *c)
+{
+    if (!c->on_scan) return SDB_OK;
+    TRY(set_buffer(c, &c->key, view(&c->scan.key)));
+    c->on_scan = false;
+    return SDB_OK;
+}
+
+/* After a move whose position was kept: if it failed, the scan is of no use any more. */
+static sdb_status judge_move(sdb_cursor *c, sdb_status status)
+{
+    if (status < SDB_OK) c->direction = 0;
+    return status;
+}
+
 /* Moves to the first entry >= (behind: >) target. */
 static sdb_status forward_from(sdb_cursor *c, struct bytes target, bool behind, sdb_slice *out_key,
                                sdb_slice *out_value)
 {
+    TRY(keep_position(c));
     c->direction = 1;
-    c->on_scan = false;
     c->scan_status = sdb__scan_seek(&c->scan, target, behind);
-    return settle(c, &target, behind, out_key, out_value);
+    return judge_move(c, settle(c, &target, behind, out_key, out_value));
 }
 
 /* Moves to the last entry < target (NULL: of all). */
 static sdb_status backward_from(sdb_cursor *c, const struct bytes *target, sdb_slice *out_key,
                                 sdb_slice *out_value)
 {
+    TRY(keep_position(c));
     c->direction = -1;
-    c->on_scan = false;
     c->scan_status = sdb__scan_seek_before(&c->scan, target);
-    return settle(c, target, true, out_key, out_value);
+    return judge_move(c, settle(c, target, true, out_key, out_value));
+}
+
+/* One step of the scan, on which the cursor stands and which alone has entries. */
+static sdb_status step(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
+{
+    struct buffer *position = &c->scan.key, spare = c->key;
+    sdb_status status;
+
+    c->scan_status = c->direction > 0 ? sdb__scan_next(&c->scan) : sdb__scan_prev(&c->scan);
+    if (c->scan_status == SDB_OK) position = &c->scan.previous;
+    status = c->scan_status == SDB_OK ? arrive(c, NULL, out_key, out_value) : end_of(c);
+    if (status < SDB_OK) { /* back to where it was, without needing memory */
+        c->key = *position;
+        *position = spare;
+        c->on_scan = false;
+        c->direction = 0;
+    }
+    return status;
 }
 
 static sdb_status check_cursor(sdb_cursor *c)
@@ -255,51 +290,42 @@ sdb_status sdb_cursor_seek_back(sdb_cursor *c, sdb_slice key, sdb_slice *out_key
     return backward_from(c, &target, out_key, out_value);
 }
 
-/* Copies the position out of the scan, which is about to move. */
-static sdb_status keep_position(sdb_cursor *c)
-{
-    if (!c->on_scan) return SDB_OK;
-    return set_buffer(c, &c->key, view(&c->scan.key));
-}
-
 sdb_status sdb_cursor_next(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
 {
     struct bytes position;
+    bool was_on_scan;
 
     TRY(check_cursor(c));
     if (c->where == AT_START || c->where == BEFORE_FIRST)
         return sdb_cursor_first(c, out_key, out_value);
     if (c->where == BEHIND_LAST) return SDB_END;
-    if (c->direction > 0 && c->on_scan && c->txn->writes.index.count == 0) {
-        c->scan_status = sdb__scan_next(&c->scan);
-        return c->scan_status == SDB_OK ? arrive(c, NULL, out_key, out_value) : end_of(c);
-    }
+    if (c->direction > 0 && c->on_scan && c->txn->writes.index.count == 0)
+        return step(c, out_key, out_value);
+    was_on_scan = c->on_scan;
     TRY(keep_position(c));
     position = view(&c->key);
-    if (c->direction < 0) return forward_from(c, position, true, out_key, out_value);
-    if (c->on_scan) c->scan_status = sdb__scan_next(&c->scan);
-    c->on_scan = false;
-    return settle(c, &position, true, out_key, out_value);
+    if (c->direction <= 0) return forward_from(c, position, true, out_key, out_value);
+    if (was_on_scan) c->scan_status = sdb__scan_next(&c->scan);
+    return judge_move(c, settle(c, &position, true, out_key, out_value));
 }
 
 sdb_status sdb_cursor_prev(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
 {
     struct bytes position;
+    bool was_on_scan;
 
     TRY(check_cursor(c));
     if (c->where == AT_START || c->where == BEHIND_LAST)
         return sdb_cursor_last(c, out_key, out_value);
     if (c->where == BEFORE_FIRST) return SDB_END;
-    if (c->direction < 0 && c->on_scan && c->txn->writes.index.count == 0) {
-        c->scan_status = sdb__scan_prev(&c->scan);
-        return c->scan_status == SDB_OK ? arrive(c, NULL, out_key, out_value) : end_of(c);
-    }
+    if (c->direction < 0 && c->on_scan && c->txn->writes.index.count == 0)
+        return step(c, out_key, out_value);
+    was_on_scan = c->on_scan;
     TRY(keep_position(c));
     position = view(&c->key);
-    if (c->direction > 0) return backward_from(c, &position, out_key, out_value);
-    if (c->on_scan) c->scan_status = sdb__scan_prev(&c->scan);
-    c->on_scan = false;
-    return settle(c, &position, true, out_key, out_value);
+    if (c->direction >= 0) return backward_from(c, &position, out_key, out_value);
+    if (was_on_scan) c->scan_status = sdb__scan_prev(&c->scan);
+    return judge_move(c, settle(c, &position, true, out_key, out_value));
 }
 
 sdb_status sdb_count(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range *range,

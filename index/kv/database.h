@@ -141,8 +141,8 @@ SDB_MUST_USE sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct
                                                  uint64_t commit);
 SDB_MUST_USE sdb_status sdb__keyspace_apply_drop(sdb_db *db, uint32_t id, uint64_t commit);
 /*
- * Frees pages of dropped keyspaces that no snapshot can read. Takes commit_lock. What cannot be freed
- * now (a full disk) is put off: fails only if the handle is dead.
+ * Frees pages of dropped keyspaces that no snapshot can read. Takes commit_lock. What cannot be
+ * freed now (a full disk) is put off: fails only if the handle is dead.
  */
 SDB_MUST_USE sdb_status sdb__keyspaces_tidy(sdb_db *db);
 

@@ -200,8 +200,8 @@ static sdb_status make_with_marker(sdb_db *db, const char *marker, bool marked)
 }
 
 /*
- * The readable superblock says that there is no log, but the other one is damaged, and may have been
- * the newer and have named one. *log_id is left alone if there is none.
+ * The readable superblock says that there is no log, but the other one is damaged, and may have
+ * been the newer and have named one. *log_id is left alone if there is none.
  */
 static sdb_status find_log(sdb_db *db, uint64_t *log_id)
 {

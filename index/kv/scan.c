@@ -43,6 +43,7 @@ void sdb__scan_done(struct scan *scan)
     sdb__buffer_done(allocator, &scan->room);
     sdb__buffer_done(allocator, &scan->bound);
     sdb__buffer_done(allocator, &scan->key);
+    sdb__buffer_done(allocator, &scan->previous);
 }
 
 static const sdb_allocator *allocator_of(const struct scan *scan)
@@ -171,19 +172,32 @@ static bool is_layer(const struct scan *scan, unsigned slot)
     return kind == NODE_LAYER;
 }
 
+/* The key that was written to `previous` becomes the entry's. */
+static void take_key(struct scan *scan)
+{
+    struct buffer key = scan->previous;
+
+    scan->previous = scan->key;
+    scan->key = key;
+}
+
 static sdb_status stand_at_slot(struct scan *scan, unsigned slot)
 {
+    TRY(set_slot_key(scan, slot, &scan->previous));
+    take_key(scan);
     scan->from_version = NULL;
     scan->at = slot;
-    return set_slot_key(scan, slot, &scan->key);
+    return SDB_OK;
 }
 
 static sdb_status stand_at_version(struct scan *scan, const struct scan_version *version)
 {
+    scan->previous.size = 0;
+    TRY(sdb__buffer_append(allocator_of(scan), &scan->previous, version->key.data,
+                           version->key.size));
+    take_key(scan);
     scan->from_version = version;
-    scan->key.size = 0;
-    return sdb__buffer_append(allocator_of(scan), &scan->key, version->key.data,
-                              version->key.size);
+    return SDB_OK;
 }
 
 /* Memory for any key that leaf_after and leaf_before may write. */

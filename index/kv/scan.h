@@ -31,6 +31,7 @@ struct scan {
 
     /* the entry it stands at; borrowed until the next call */
     struct buffer key;
+    struct buffer previous; /* its key before the last step; overwritten by the next one */
     const struct scan_version *from_version; /* NULL: it is the leaf's slot `at` */
     unsigned at;
 };

@@ -2,15 +2,17 @@
 /*
  * verify.c: superblocks, page map, pages; and what nothing leads to.
  *
- * Idea: three passes. The first reads the map, which says where everything stands. The second reads every page in
- * the order of ids, many at a time, and remembers which are unsound. The third (verify_tree.c) walks the trees, and
- * tells for each unsound page which keys it costs: so one damage is one problem, told with its meaning.
+ * Idea: three passes. The first reads the map, which says where everything stands. The second reads
+ * every page in the order of ids, many at a time, and remembers which are unsound. The third
+ * (verify_tree.c) walks the trees, and tells for each unsound page which keys it costs: so one
+ * damage is one problem, told with its meaning.
  *
  *     superblock ─→ directory ─→ chunks ─→ every page ┐
  *         └─→ catalog ─→ trees ─→ layers, extents ────┴─→ what only one of the two ways reached
  *
- * Invariants: I1 a page, chunk, directory or extent that is damaged is reported once. I2 time and memory are bounded by the
- *   size of the file: each id is walked once. I3 nothing is reported lost if a part of some tree could not be walked.
+ * Invariants: I1 a page, chunk, directory or extent that is damaged is reported once. I2 time and
+ *   memory are bounded by the size of the file: each id is walked once. I3 nothing is reported lost
+ *   if a part of some tree could not be walked.
  * Costs: each page is read twice, each extent once.
  * Not here: trees (verify_tree.c), the log (verify_log.c), who may run it when (check.c).
  */

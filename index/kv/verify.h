@@ -2,9 +2,9 @@
 /*
  * verify.h: one checkpoint, read back from the file and doubted in every byte.
  *
- * Reads through a queue of its own and believes nothing: neither the cache nor what another part of the file says.
- * Any bytes may be given to it. It writes nothing, and needs memory for the page map (16 bytes a page), two bits a
- * page, the catalog, and one page for each level of a tree.
+ * Reads through a queue of its own and believes nothing: neither the cache nor what another part of
+ * the file says. Any bytes may be given to it. It writes nothing, and needs memory for the page map
+ * (16 bytes a page), two bits a page, the catalog, and one page for each level of a tree.
  */
 #ifndef SDB_INDEX_KV_VERIFY_H
 #define SDB_INDEX_KV_VERIFY_H
@@ -19,7 +19,8 @@ struct verify_slots {
 };
 
 /*
- * Reads the slots, without judging them. Where somebody may write them meanwhile, the caller keeps him away.
+ * Reads the slots, without judging them. Where somebody may write them meanwhile, the caller keeps
+ * him away.
  */
 SDB_MUST_USE sdb_status sdb__verify_look(struct io *io, struct io_file *file,
                                          struct verify_slots *out_slots);
@@ -38,9 +39,9 @@ struct verify {
 };
 
 /*
- * Verifies. SDB_OK: sound. SDB_CORRUPT: there were problems, each was reported. SDB_INVALID: this is no sdb database, or
- * one of a newer format. SDB_CANCELLED, SDB_NOMEM, SDB_IO: not finished. *out_result is
- * filled in for OK and CORRUPT; its `size` is left alone.
+ * Verifies. SDB_OK: sound. SDB_CORRUPT: there were problems, each was reported. SDB_INVALID: this
+ * is no sdb database, or one of a newer format. SDB_CANCELLED, SDB_NOMEM, SDB_IO: not finished.
+ * *out_result is filled in for OK and CORRUPT; its `size` is left alone.
  */
 SDB_MUST_USE sdb_status sdb__verify(const struct verify *what, sdb_check_result *out_result);
 

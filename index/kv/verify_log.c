@@ -2,9 +2,11 @@
 /*
  * verify_log.c: the log that a database was left with.
  *
- * Idea: what recovery would do, without doing it: read every body, and see that it is whole and comes next.
+ * Idea: what recovery would do, without doing it: read every body, and see that it is whole and
+ * comes next.
  * Invariants: I1 a log that passes is one that recovery can read to its end.
- * Costs: one pass over the log. Not here: whether its operations suit the trees (recovery sees that).
+ * Costs: one pass over the log. Not here: whether its operations suit the trees (recovery sees
+ * that).
  */
 #include <inttypes.h>
 #include <string.h>
@@ -78,9 +80,9 @@ sdb_status sdb__verify_log(struct verify_run *run)
                              superblock->lsn, judge_body, NULL, &r, &replay);
     run->result.log_records = status == SDB_OK ? replay.records : r.bodies;
     if (status == SDB_NOTFOUND)
-        sdb__verify_problem(run, "the database was not closed cleanly, and its log %s is missing or "
-                            "is not its own: put it back; without it the commits after number %"
-                            PRIu64 " are lost", what->log_folder, superblock->commit);
+        sdb__verify_problem(run, "the database was not closed cleanly, and its log %s is missing "
+                            "or is not its own: put it back; without it the commits after number "
+                            "%" PRIu64 " are lost", what->log_folder, superblock->commit);
     else if (status == SDB_CORRUPT && !r.reported)
         sdb__verify_problem(run, "log %s is damaged after commit %" PRIu64 ": %s",
                             what->log_folder, r.last_commit, sdb_errmsg());

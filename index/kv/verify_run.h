@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verify_run.h: what verify.c, verify_tree.c and verify_log.c share: one verification on its way. */
+/*
+ * verify_run.h: what verify.c, verify_tree.c and verify_log.c share: one verification on its way.
+ */
 #ifndef SDB_INDEX_KV_VERIFY_RUN_H
 #define SDB_INDEX_KV_VERIFY_RUN_H
 
@@ -18,7 +20,8 @@ struct verify_run {
     uint64_t id_limit;   /* ids below it may be in the map */
     uint64_t *reached;   /* one bit an id: something leads to it */
     uint64_t *unsound;   /* one bit an id: its page cannot be read, or is no node */
-    bool incomplete;     /* some of a tree could not be walked, so not all that is unreached is lost */
+    /* some of a tree could not be walked, so not all that is unreached is lost */
+    bool incomplete;
     uint64_t done, total; /* progress, in pages */
     sdb_check_result result;
 };
@@ -31,7 +34,8 @@ void sdb__verify_problem(struct verify_run *run, const char *format, ...)
 SDB_MUST_USE sdb_status sdb__verify_step(struct verify_run *run, uint64_t pages);
 
 /*
- * Reads a page. *out_wrong: NULL, or what is wrong with it (in `room`). Other answers than SDB_OK: give up.
+ * Reads a page. *out_wrong: NULL, or what is wrong with it (in `room`). Other answers than SDB_OK:
+ * give up.
  */
 enum { VERIFY_WRONG_ROOM = 300 };
 SDB_MUST_USE sdb_status sdb__verify_page(struct verify_run *run, uint64_t id, uint8_t *page,

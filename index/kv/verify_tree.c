@@ -2,14 +2,17 @@
 /*
  * verify_tree.c: every tree of a checkpoint, walked from its root by page ids.
  *
- * Idea: one stack of pages, from the root to where the walk is. A node is compared with what its parent said of
- * it (level, fences), a layer's root with what any root must be, and the stack just goes on growing into it.
+ * Idea: one stack of pages, from the root to where the walk is. A node is compared with what its
+ * parent said of it (level, fences), a layer's root with what any root must be, and the stack just
+ * goes on growing into it.
  *
- *     stack   root  inner  leaf │ root  leaf │ leaf          │ begins a layer: `layer` is one more there
+ *     stack   root  inner  leaf │ root  leaf │ leaf          │ begins a layer: `layer` is one more
+ *     there
  *     slots    3 →   0 →    7 → │  1 →   0 → │
  *
- * Invariants: I1 the stack is at most LEVELS_MOST pages a layer and SDB_KEY_MAX / key_most + 1 layers deep. I2 an id is
- *   entered once, so a forged circle ends at once. I3 a node whose level or tree is wrong is not entered.
+ * Invariants: I1 the stack is at most LEVELS_MOST pages a layer and SDB_KEY_MAX / key_most + 1
+ *   layers deep. I2 an id is entered once, so a forged circle ends at once. I3 a node whose level
+ *   or tree is wrong is not entered.
  * Costs: one read a page, from the system's cache if it is large enough.
  * Not here: reading pages in bulk, what nothing leads to (verify.c).
  */
@@ -131,8 +134,8 @@ static const char *show_range(const struct expected *e, char to[TEXT_ROOM])
 /* ---- one node ----------------------------------------------------------------------------- */
 
 /*
- * Finds the map entry of an id that should be `kind` and marks it as reached. False: reported, not to be
- * looked at.
+ * Finds the map entry of an id that should be `kind` and marks it as reached. False: reported, not
+ * to be looked at.
  */
 static bool reach(struct walk *w, const struct expected *e, enum place_kind kind,
                   const char *what)
@@ -178,7 +181,10 @@ static bool upper_suits(struct node n, const struct expected *e)
            compare_bytes(upper.data, upper.size, e->upper.data, e->upper.size) < 0;
 }
 
-/* NULL, or how a sound node is not the one that its place in the tree asks for. *out_enter: it can be walked. */
+/*
+ * NULL, or how a sound node is not the one that its place in the tree asks for. *out_enter: it can
+ * be walked.
+ */
 static const char *judge_node(const struct walk *w, struct node n, const struct expected *e,
                               bool *out_enter)
 {

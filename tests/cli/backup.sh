@@ -23,6 +23,12 @@ run "$sdb" kv get b.sdb numbers 77
 is "$out" 77 "is a database"
 run "$sdb" backup t.sdb b.sdb
 is "$status" 1 "is not written over"
+run "$sdb" backup t.sdb j.sdb --json
+like "$status:$out" '0:{"bytes":*,"seconds":*}' "backup as JSON"
+run "$sdb" restore j.sdb j2.sdb --json
+like "$status:$out" '0:{"seconds":*}' "restore as JSON"
+run "$sdb" checkpoint j2.sdb --json
+like "$status:$out" '0:{"recovered_commits":0,"recovery_ms":0,"seconds":*}' "checkpoint as JSON"
 run "$sdb" backup t.sdb nowhere/b.sdb
 is "$status" 1 "nor into a folder that is not there"
 printf 'put numbers 1 changed\n.backup c.sdb\n.check\nput numbers 1 again\n' >script

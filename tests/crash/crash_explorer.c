@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crash_explorer.c: the power fails at every step of a workload, and again while the database recovers.
+ * crash_explorer.c: the power fails at every step of a workload, and again while the database
+ * recovers.
  *
- * A *crash point* is a step of a run, and a choice of what survives of the bytes and names that had not been synced.
- * After each the database must open, hold a prefix of the commits, each whole, with all that was promised in it,
- * be sound from end to end, and go on working. CRASH_POINTS sets how many are tried, SEED which.
+ * A *crash point* is a step of a run, and a choice of what survives of the bytes and names that
+ * had not been synced. After each the database must open, hold a prefix of the commits, each
+ * whole, with all that was promised in it, be sound from end to end, and go on working.
+ * CRASH_POINTS sets how many are tried, SEED which.
  */
 #include "tests/crash/crash_workload.h"
 
@@ -31,7 +33,8 @@ static unsigned expect_prefix(const struct explorer *e, const struct work *w, sd
     OK(sdb_stat(db, &stats));
     ck_assert_msg(stats.commit_sequence >= w->promised && stats.commit_sequence <= w->tried,
                   "run %llu, step %llu, %s: commit %llu is the last where %u is promised and %u "
-                  "was tried", (unsigned long long)e->seed, (unsigned long long)e->step, e->what,
+                  "was tried",
+                  (unsigned long long)e->seed, (unsigned long long)e->step, e->what,
                   (unsigned long long)stats.commit_sequence, w->promised, w->tried);
     ck_assert_msg(work_sum(db) == w->sums[stats.commit_sequence],
                   "run %llu, step %llu, %s: the state is not that after commit %llu",
@@ -67,14 +70,18 @@ static void expect_recovery(struct explorer *e, const struct work *w, struct io 
     if (random_below(&e->random, 4) == 0) kv_check_file_sound(io);
 }
 
-/* Lets the power fail during recovery, up to three times, within the `first` steps and then within 30. */
+/*
+ * Lets the power fail during recovery, up to three times, within the `first` steps and then within
+ * 30.
+ */
 static void cut_recovery(struct explorer *e, const struct work *w, struct io *io, unsigned first)
 {
     for (int i = 0; i < 3; i++) {
         sdb_db *db = NULL;
         sdb_status status;
 
-        sdb__sim_power_off_at(io, sdb__sim_steps(io) + 1 + random_below(&e->random, i ? 30 : first));
+        sdb__sim_power_off_at(io,
+                              sdb__sim_steps(io) + 1 + random_below(&e->random, i ? 30 : first));
         status = sdb__db_open(io, KV_PATH, &w->options, &db);
         if (status == SDB_OK) (void)!sdb_close(db);
         if (!sdb__sim_is_off(io)) {
@@ -108,8 +115,8 @@ static void explore_step(struct explorer *e, const struct work *w)
 }
 
 /*
- * The process dies at the step, and what it had handed to the operating system is there, durable or not. The
- * next process finds all that was answered; or the power fails while it recovers.
+ * The process dies at the step, and what it had handed to the operating system is there, durable
+ * or not. The next process finds all that was answered; or the power fails while it recovers.
  */
 static void explore_death(struct explorer *e, struct work *w)
 {
@@ -143,8 +150,8 @@ static uint64_t count_steps(struct work *w, uint64_t seed)
     uint64_t steps;
 
     work_run(w);
-    ck_assert_msg(w->ended == SDB_OK, "run %llu without a crash: %s (%s)",
-                  (unsigned long long)seed, sdb_status_name(w->ended), sdb_errmsg());
+    ck_assert_msg(w->ended == SDB_OK, "run %llu without a crash: %s (%s)", (unsigned long long)seed,
+                  sdb_status_name(w->ended), sdb_errmsg());
     steps = sdb__sim_steps(io);
     sdb__io_free(io);
     work_done(w);
@@ -176,7 +183,8 @@ START_TEST(what_was_promised_survives_a_crash_at_any_step)
         }
     }
     printf("%llu crash points in runs of about %llu steps; %llu recoveries were cut short, %llu "
-           "were verified\n", (unsigned long long)e.points, (unsigned long long)steps,
+           "were verified\n",
+           (unsigned long long)e.points, (unsigned long long)steps,
            (unsigned long long)e.cut_recoveries, (unsigned long long)e.recoveries);
     (void)fflush(stdout);
     free(w);

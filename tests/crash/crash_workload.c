@@ -35,7 +35,10 @@ void work_done(struct work *w)
     free(w->room);
 }
 
-/* Most keys are short; every 16th is longer than a page's keys can be, some with a common beginning. */
+/*
+ * Most keys are short; every 16th is longer than a page's keys can be, some with a common
+ * beginning.
+ */
 sdb_slice work_key(unsigned number)
 {
     static char key[4000];
@@ -154,19 +157,22 @@ static sdb_status change(struct work *w, sdb_txn *txn, unsigned space, unsigned 
     if (put) {
         uint64_t kind = below(w, 60);
 
-        e->size = kind == 0 ? below(w, VALUE_MOST) : kind < 4 ? 900 + below(w, 3000)
-                                                              : below(w, 150);
+        e->size = kind == 0  ? below(w, VALUE_MOST)
+                  : kind < 4 ? 900 + below(w, 3000)
+                             : below(w, 150);
         *difference += model_sum(w, space, key);
         kv_fill(w->room, e->size, e->seed);
     }
     if (!txn) announce(w, *difference);
-    if (put)
-        return sdb_put(txn, w->spaces[space], work_key(key), (sdb_slice){w->room, e->size});
+    if (put) return sdb_put(txn, w->spaces[space], work_key(key), (sdb_slice){w->room, e->size});
     status = sdb_del(txn, w->spaces[space], work_key(key));
     return status == SDB_NOTFOUND ? SDB_OK : status;
 }
 
-/* A transaction or a batch of changes; most keep to a part of the keys, so that leaves fill and empty. */
+/*
+ * A transaction or a batch of changes; most keep to a part of the keys, so that leaves fill and
+ * empty.
+ */
 static sdb_status transaction(struct work *w)
 {
     unsigned count = 1 + (unsigned)below(w, below(w, 5) ? 6 : 80);
@@ -202,8 +208,8 @@ static sdb_status transaction(struct work *w)
 static sdb_status alone(struct work *w)
 {
     uint64_t difference = 0;
-    sdb_status status = change(w, NULL, 0, (unsigned)below(w, WORK_KEYS), below(w, 4) > 0,
-                               &difference);
+    sdb_status status =
+        change(w, NULL, 0, (unsigned)below(w, WORK_KEYS), below(w, 4) > 0, &difference);
 
     if (status == SDB_OK) w->promised = w->answered = w->tried;
     return status;
@@ -245,7 +251,9 @@ static sdb_status step(struct work *w, unsigned number)
             status = open_again(w);
         }
         return status;
-    case 3: case 4: case 5: return alone(w);
+    case 3:
+    case 4:
+    case 5: return alone(w);
     default: return transaction(w);
     }
     if (status == SDB_OK) w->promised = w->answered = w->tried;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crash_workload.h: something to be interrupted: commits of all kinds on one database, and a record of what the state is
- * after each, and of which are promised to survive.
+ * crash_workload.h: something to be interrupted: commits of all kinds on one database, and a
+ * record of what the state is after each, and of which are promised to survive.
  *
- * A state is a sum of digests, one for each keyspace and each entry, so that it can be had from the database by walking it.
+ * A state is a sum of digests, one for each keyspace and each entry, so that it can be had from
+ * the database by walking it.
  */
 #ifndef SDB_TESTS_CRASH_CRASH_WORKLOAD_H
 #define SDB_TESTS_CRASH_CRASH_WORKLOAD_H

@@ -53,7 +53,7 @@ printf '\1\2\3\0\5\0\0\0\2\3\1\0\0\20\0\0' | seed fuzz_file order-child 2
 printf '\3\1\0\0\2\0\0\0\4\2\0\0\100\0\0\0' | seed fuzz_file order-place 2
 printf '\6\1\2\0\0\0\0\0\7\0\3\0\5\0\0\0' | seed fuzz_file order-slot 3
 
-# ---- logs: what a program that was killed left, without the segment's header ----------------------
+# ---- logs: what a program that was killed left, without the segment's header --------------------
 mkfifo script
 "$sdb" l.sdb <script >said 2>&1 &
 shell=$!

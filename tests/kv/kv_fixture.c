@@ -152,10 +152,9 @@ void kv_expect(sdb_keyspace *keyspace, const char *key, const char *value)
     OK(sdb_txn_begin(keyspace->db, SDB_TXN_READ, &txn));
     status = sdb_get(txn, keyspace, kv_slice(key), &found);
     if (value) {
-        ck_assert_msg(status == SDB_OK, "%s: %s (%s)", key, sdb_status_name(status),
-                      sdb_errmsg());
-        ck_assert_msg(kv_is(found, value), "%s: \"%.*s\" instead of \"%s\"", key,
-                      (int)found.size, (const char *)found.data, value);
+        ck_assert_msg(status == SDB_OK, "%s: %s (%s)", key, sdb_status_name(status), sdb_errmsg());
+        ck_assert_msg(kv_is(found, value), "%s: \"%.*s\" instead of \"%s\"", key, (int)found.size,
+                      (const char *)found.data, value);
     } else {
         ck_assert_msg(status == SDB_NOTFOUND, "%s: %s", key, sdb_status_name(status));
     }

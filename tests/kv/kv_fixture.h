@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kv_fixture.h: what the tests of index/kv have in common: statuses, slices, values whose bytes follow
- * from a number, an allocator that counts and can refuse, a simulated disk and a folder on a real one.
+ * kv_fixture.h: what the tests of index/kv have in common: statuses, slices, values whose bytes
+ * follow from a number, an allocator that counts and can refuse, a simulated disk and a folder on
+ * a real one.
  */
 #ifndef SDB_TESTS_KV_KV_FIXTURE_H
 #define SDB_TESTS_KV_KV_FIXTURE_H

@@ -311,13 +311,34 @@ END_TEST
 
 START_TEST(damage_of_the_map_is_not_told_once_a_page)
 {
-    struct image image = copy_sample();
+    static const char value[1000];
+    sdb_options options = sample_options();
+    sdb_keyspace *keyspace;
+    struct image image;
     struct problems p;
+    struct io *io;
+    sdb_db *db;
 
-    image_entry(&image, 3)[9] ^= 1; /* a chunk whose checksum fails */
+    OK(sdb__io_new_memory(&sdb__mem_default, &io));
+    OK(sdb__db_open(io, FILE_NAME, &options, &db));
+    OK(sdb_keyspace_open(db, "wide", 0, &keyspace));
+    for (uint32_t i = 0; i < 2400; i++)
+        OK(sdb_put(NULL, keyspace, (sdb_slice){&i, sizeof i}, (sdb_slice){value, sizeof value}));
+    OK(sdb_close(db));
+    image = image_read(io, FILE_NAME);
+    sdb__io_free(io);
+    ck_assert_uint_ge(get_u64(image.bytes + 88), 3);
+    image_entry(&image, 300)[9] ^= 1;
     check_image(&image, &p);
-    SAYS(&p, "page map: chunk 0");
-    ck_assert_uint_le(p.count, 3);
+    ck_assert_uint_eq(p.count, 2);
+    SAYS(&p, "page map: chunk 1 at byte");
+    SAYS(&p, "keyspace 'wide'", "parts of it cannot be found", "page map is damaged");
+    image_entry(&image, 300)[9] ^= 1;
+    image.bytes[(get_u64(image.bytes + 72) & 0xffffffffff) * 512 + 3] ^= 1;
+    check_image(&image, &p);
+    ck_assert_uint_eq(p.count, 2);
+    SAYS(&p, "page map: directory");
+    SAYS(&p, "the catalog", "cannot be found");
     free(image.bytes);
 }
 END_TEST
@@ -414,6 +435,57 @@ START_TEST(a_child_that_ends_early_is_noticed)
     page[4096 - get_u16(page + 14) - 1] += 1; /* the last byte of the upper fence */
     check_forged(&image, &p);
     SAYS(&p, "ends at another key", "keyspace 'users'");
+}
+END_TEST
+
+START_TEST(a_child_that_does_not_end_is_noticed)
+{
+    struct image image = copy_sample();
+    uint8_t *root = image_page(&image, image_root(&image, "users"));
+    uint8_t *page = image_page(&image, get_u64(child_of(root, 0)));
+    struct problems p;
+
+    page[1] = 1; /* no upper fence: its bytes are a hole */
+    put_u32(page + 8, get_u32(page + 8) + get_u16(page + 16));
+    put_u16(page + 16, 0);
+    check_forged(&image, &p);
+    SAYS(&p, "ends at another key", "keyspace 'users'");
+}
+END_TEST
+
+START_TEST(reading_a_tree_with_a_gap_ends)
+{
+    struct image image = copy_sample();
+    uint8_t *root = image_page(&image, image_root(&image, "users"));
+    unsigned count = get_u16(root + 2);
+    uint64_t digest;
+    struct io *io;
+
+    put_u32(root + 8, get_u32(root + 8) + (uint32_t)suffix_of(root, 1) + 8);
+    memmove(root + 40, root + 48, (count - 2) * 8u);
+    put_u16(root + 2, (uint16_t)(count - 1));
+    image_seal(&image);
+    OK(sdb__io_new_memory(&sdb__mem_default, &io));
+    image_write(io, FILE_NAME, &image);
+    GIVES(contents_in(io, FILE_NAME, &digest), SDB_CORRUPT);
+    sdb__io_free(io);
+    free(image.bytes);
+}
+END_TEST
+
+/* As a keyspace that is being freed may have it, and no other. */
+START_TEST(a_tree_without_its_end_is_noticed)
+{
+    struct image image = copy_sample();
+    uint8_t *root = image_page(&image, image_root(&image, "users"));
+    unsigned last = get_u16(root + 2) - 1u;
+    struct problems p;
+
+    put_u32(root + 8, get_u32(root + 8) + (uint32_t)suffix_of(root, last) + 8);
+    put_u16(root + 2, (uint16_t)last);
+    check_forged(&image, &p);
+    SAYS(&p, "ends at another key", "keyspace 'users'");
+    SAYS(&p, "page", "is lost");
 }
 END_TEST
 
@@ -585,7 +657,7 @@ END_TEST
 /* ---- the log ------------------------------------------------------------------------------- */
 
 /* A disk as a crash left it: the sample, and commits that only the log has. */
-static struct io *crashed(void)
+static struct io *crashed(unsigned checkpoints)
 {
     sdb_options options = sample_options();
     struct io *io, *after;
@@ -595,8 +667,11 @@ static struct io *crashed(void)
     OK(sdb__sim_new(&sdb__mem_default, 1, &io));
     OK(sdb__db_open(io, FILE_NAME, &options, &db));
     sample_fill(db);
-    OK(sdb_checkpoint(db));
     OK(sdb_keyspace_open(db, "users", 0, &users));
+    for (unsigned i = 0; i < checkpoints; i++) {
+        OK(sdb_put(NULL, users, (sdb_slice){"k", 1}, (sdb_slice){&i, sizeof i}));
+        OK(sdb_checkpoint(db));
+    }
     for (unsigned i = 0; i < 50; i++)
         OK(sdb_put(NULL, users, (sdb_slice){&i, sizeof i}, (sdb_slice){"after", 5}));
     OK(sdb__sim_clone(io, UINT64_MAX, &after));
@@ -605,9 +680,11 @@ static struct io *crashed(void)
     return after;
 }
 
+/* The newest superblock is once in the one slot, once in the other. */
 START_TEST(the_log_of_a_crash_is_read_too)
 {
-    struct io *io = crashed();
+    struct io *io = crashed(1 + (unsigned)_i);
+    uint64_t entries = SAMPLE_USERS + SAMPLE_FILES + SAMPLE_LONG + 1;
     sdb_options options = sample_options();
     struct problems p;
     sdb_db *db;
@@ -615,14 +692,56 @@ START_TEST(the_log_of_a_crash_is_read_too)
     check_on(io, FILE_NAME, &p);
     assert_clean(&p);
     ck_assert_uint_eq(p.result.log_records, 50);
-    ck_assert_uint_eq(p.result.entries, SAMPLE_USERS + SAMPLE_FILES + SAMPLE_LONG);
+    ck_assert_uint_eq(p.result.entries, entries);
     check_on(io, FILE_NAME, &p); /* nothing was changed by looking */
     ck_assert_uint_eq(p.result.log_records, 50);
     OK(sdb__db_open(io, FILE_NAME, &options, &db));
     OK(sdb_close(db));
     check_on(io, FILE_NAME, &p);
     assert_clean(&p);
-    ck_assert_uint_eq(p.result.entries, SAMPLE_USERS + SAMPLE_FILES + SAMPLE_LONG + 50);
+    ck_assert_uint_eq(p.result.entries, entries + 50);
+    ck_assert_uint_eq(p.result.log_records, 0);
+    sdb__io_free(io);
+}
+END_TEST
+
+/* A log with the right checksums that no commit wrote. */
+START_TEST(a_log_that_recovery_could_not_use_is_a_problem)
+{
+    static const char *const says[] = {"does not go on from the one before it",
+                                       "does not go on from the one before it", "is too short",
+                                       "no operation", "impossible name", "changes the catalog",
+                                       "a value that it cannot have", "a key that it cannot have"};
+    static const uint8_t ops[][6] = {{OP_PUT, 1, 0, 0}, {OP_PUT, 1, 0, 0}, {0}, {9, 1, 0, 0},
+                                     {OP_MAKE, 9, 0, 0}, {OP_PUT, 0, 0, 0},
+                                     {OP_DEL, 1, 0, 1, 0}, {OP_DROP, 1, 1, 0, 0}};
+    static const size_t sizes[] = {4, 4, 0, 4, 4, 4, 5, 5};
+    struct io *io = crashed(1);
+    struct image image = image_read(io, FILE_NAME);
+    const uint8_t *newest = image.bytes;
+    uint8_t body[BODY_HEAD + 6] = {0};
+    struct wal_options options = {.io = io, .allocator = &sdb__mem_default,
+                                  .folder = FILE_NAME "-wal", .segment_bytes = 1 << 20};
+    struct wal_piece piece = {body, _i == 2 ? 7 : BODY_HEAD + sizes[_i]};
+    struct problems p;
+    struct wal *wal;
+    uint64_t end;
+
+    if (get_u64(newest + 4096 + 40) > get_u64(newest + 40)) newest += 4096;
+    memcpy(options.identity.database_id, newest + 24, 16);
+    options.identity.log_id = get_u64(newest + 64);
+    options.first_lsn = get_u64(newest + 48);
+    put_u64(body, get_u64(newest + 56) + (_i == 0 ? 2 : _i == 1 ? 0 : 1));
+    memcpy(body + BODY_HEAD, ops[_i], sizes[_i]);
+    OK(sdb__wal_remove(io, FILE_NAME "-wal"));
+    OK(sdb__wal_begin(&options, &wal));
+    OK(sdb__wal_append(wal, &piece, 1, &end));
+    OK(sdb__wal_sync(wal, end));
+    sdb__wal_close(wal);
+    check_on(io, FILE_NAME, &p);
+    ck_assert_uint_eq(p.count, 1);
+    SAYS(&p, "log " FILE_NAME "-wal: the commit at", says[_i]);
+    free(image.bytes);
     sdb__io_free(io);
 }
 END_TEST
@@ -656,7 +775,7 @@ static sdb_status look_in(void *context, const char *name)
 
 START_TEST(a_damaged_or_missing_log_is_a_problem)
 {
-    struct io *io = crashed();
+    struct io *io = crashed(1);
     struct seeking s = {.io = io};
     struct problems p;
     struct image image = image_read(io, FILE_NAME);
@@ -915,6 +1034,55 @@ START_TEST(a_check_and_writers_do_not_disturb_each_other)
 }
 END_TEST
 
+/* Writes everything anew, and checkpoints, from a thread of its own: a callback must not. */
+static void *write_all_anew(void *context)
+{
+    sdb_db *db = context;
+    sdb_keyspace *users;
+
+    OK(sdb_keyspace_open(db, "users", 0, &users));
+    for (unsigned round = 0; round < 4; round++) {
+        for (unsigned i = 0; i < SAMPLE_USERS; i++) {
+            char key[20];
+            int size = snprintf(key, sizeof key, "user %05u", i * 7919 % 100000);
+
+            OK(sdb_put(NULL, users, (sdb_slice){key, (size_t)size}, (sdb_slice){&round, 4}));
+        }
+        OK(sdb_checkpoint(db));
+    }
+    return NULL;
+}
+
+static int write_meanwhile(void *context, uint64_t done, uint64_t total)
+{
+    pthread_t thread;
+
+    (void)done;
+    (void)total;
+    ck_assert_int_eq(pthread_create(&thread, NULL, write_all_anew, context), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    return 0;
+}
+
+static void fail_on_problem(void *context, const char *problem)
+{
+    (void)context;
+    ck_abort_msg("%s", problem);
+}
+
+START_TEST(a_check_sees_its_checkpoint_whatever_is_written_meanwhile)
+{
+    sdb_options options = sample_options();
+    sdb_db *db;
+
+    OK(sdb_open(":memory:", &options, &db));
+    sample_fill(db);
+    OK(sdb_check(db, fail_on_problem, write_meanwhile, db, NULL));
+    OK(sdb_check(db, fail_on_problem, NULL, NULL, NULL));
+    OK(sdb_close(db));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("check");
@@ -942,6 +1110,9 @@ int main(void)
     tcase_add_test(said, superblocks_are_judged_each_and_together);
     tcase_add_loop_test(forged, forged_children_are_noticed, 0, 6);
     tcase_add_test(forged, a_child_that_ends_early_is_noticed);
+    tcase_add_test(forged, a_child_that_does_not_end_is_noticed);
+    tcase_add_test(forged, reading_a_tree_with_a_gap_ends);
+    tcase_add_test(forged, a_tree_without_its_end_is_noticed);
     tcase_add_test(forged, a_key_outside_its_node_is_noticed);
     tcase_add_test(forged, an_inner_node_that_begins_late_is_noticed);
     tcase_add_loop_test(forged, forged_extents_are_noticed, 0, 5);
@@ -949,7 +1120,8 @@ int main(void)
     tcase_add_loop_test(forged, forged_catalog_entries_are_noticed, 0, 6);
     tcase_add_loop_test(forged, forged_places_are_noticed, 0, 6);
     tcase_add_test(forged, forged_sizes_do_not_cost_memory);
-    tcase_add_test(around, the_log_of_a_crash_is_read_too);
+    tcase_add_loop_test(around, the_log_of_a_crash_is_read_too, 0, 2);
+    tcase_add_loop_test(around, a_log_that_recovery_could_not_use_is_a_problem, 0, 8);
     tcase_add_test(around, a_damaged_or_missing_log_is_a_problem);
     tcase_add_test(around, a_file_that_is_open_for_writing_is_busy);
     tcase_add_test(around, a_database_that_was_never_finished_is_none);
@@ -957,6 +1129,7 @@ int main(void)
     tcase_add_test(around, the_result_fits_what_the_caller_knows);
     tcase_add_test(around, a_check_without_memory_says_so);
     tcase_add_test(around, a_page_that_cannot_be_read_is_a_problem);
+    tcase_add_test(around, a_check_sees_its_checkpoint_whatever_is_written_meanwhile);
     tcase_add_loop_test(around, a_check_and_writers_do_not_disturb_each_other, 0, 2);
     tcase_set_timeout(around, 300);
     suite_add_tcase(suite, sound);

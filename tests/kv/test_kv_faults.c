@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_kv_faults.c: the n-th operation on the disk fails, for every n of a workload; the disk fills; bits rot.
+ * test_kv_faults.c: the n-th operation on the disk fails, for every n of a workload; the disk
+ * fills; bits rot.
  *
- * A failed call says so with the right status, nothing that was acknowledged is lost, and a handle is either dead
- * everywhere or as good as before.
+ * A failed call says so with the right status, nothing that was acknowledged is lost, and a handle
+ * is either dead everywhere or as good as before.
  */
 #include "tests/crash/crash_workload.h"
 
@@ -83,8 +84,8 @@ START_TEST(nothing_acknowledged_is_lost_when_the_disk_is_full_for_a_moment)
         work_run(work);
         ck_assert_msg(work->ended == SDB_OK || work->ended == SDB_FULL ||
                           work->ended == SDB_IO, /* the log, or a superblock */
-                      "fault %llu: %s (%s)",
-                      (unsigned long long)n, sdb_status_name(work->ended), sdb_errmsg());
+                      "fault %llu: %s (%s)", (unsigned long long)n, sdb_status_name(work->ended),
+                      sdb_errmsg());
         expect_promises(n);
         end();
     }
@@ -342,6 +343,36 @@ START_TEST(full_disk_at_close_loses_nothing)
 }
 END_TEST
 
+START_TEST(log_of_many_segments_is_needed_until_the_superblock_is_written)
+{
+    static uint8_t value[60 * KIB];
+    sdb_options options = kv_options(4096);
+    bool finished = false;
+
+    for (uint64_t step = 1; !finished; step++) {
+        open_small();
+        for (int i = 0; i < 30; i++)
+            OK(sdb_put(NULL, keyspace, (sdb_slice){&i, sizeof i},
+                       (sdb_slice){value, sizeof value}));
+        sdb__sim_power_off_at(io, sdb__sim_steps(io) + step);
+        finished = sdb_checkpoint(db) == SDB_OK;
+        sdb__sim_power_off_at(io, sdb__sim_steps(io)); /* now at the latest */
+        (void)!sdb_close(db);
+        OK(sdb__sim_restart(io, step % 3 ? step : 0));
+        db = kv_open(io, &options);
+        keyspace = kv_keyspace(db, "a");
+        for (int i = 0; i < 30; i++) {
+            size_t size;
+
+            IS(sdb_get_copy(keyspace, (sdb_slice){&i, sizeof i}, NULL, 0, &size), SDB_LIMIT);
+            ck_assert_uint_eq(size, sizeof value);
+        }
+        OK(sdb_close(db));
+        sdb__io_free(io);
+    }
+}
+END_TEST
+
 /* ---- rot ---------------------------------------------------------------------------------- */
 
 START_TEST(rotten_bits_are_told_never_taken_for_data)
@@ -386,8 +417,8 @@ START_TEST(rotten_bits_are_told_never_taken_for_data)
             if (status == SDB_OK) ck_assert_uint_eq(sum, work->sums[work->tried]);
             (void)!sdb_close(db);
         }
-        ck_assert_msg(status == SDB_OK || status == SDB_CORRUPT || status == SDB_INVALID,
-                      "%s (%s)", sdb_status_name(status), sdb_errmsg());
+        ck_assert_msg(status == SDB_OK || status == SDB_CORRUPT || status == SDB_INVALID, "%s (%s)",
+                      sdb_status_name(status), sdb_errmsg());
         corrupt += status != SDB_OK;
         sound += status == SDB_OK;
         sdb__io_free(copy);
@@ -416,6 +447,7 @@ int main(void)
     tcase_add_test(handle, failed_log_write_in_mid_commit_kills_the_handle);
     tcase_add_test(handle, full_disk_leaves_the_handle_usable);
     tcase_add_test(handle, full_disk_at_close_loses_nothing);
+    tcase_add_test(handle, log_of_many_segments_is_needed_until_the_superblock_is_written);
     tcase_add_test(handle, rotten_bits_are_told_never_taken_for_data);
     suite_add_tcase(suite, handle);
     return kv_main(suite);

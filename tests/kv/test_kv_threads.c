@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_kv_threads.c: many threads on one handle: what each snapshot sees is whole, no update is lost, while checkpoints
- * and backups run. SECONDS_EACH makes it longer.
+ * test_kv_threads.c: many threads on one handle: what each snapshot sees is whole, no update is
+ * lost, while checkpoints and backups run. SECONDS_EACH makes it longer.
  */
 #include "tests/kv/kv_fixture.h"
 
@@ -24,7 +24,10 @@ static bool is_over(void)
     return atomic_load(&stopping) || sdb__clock_now_ns() >= until_ns;
 }
 
-static sdb_slice number_key(const uint8_t *number) { return (sdb_slice){number, 1}; }
+static sdb_slice number_key(const uint8_t *number)
+{
+    return (sdb_slice){number, 1};
+}
 
 static int64_t read_number(sdb_txn *txn, sdb_keyspace *keyspace, uint8_t number)
 {
@@ -194,8 +197,7 @@ static void *upkeep_main(void *context)
 
 START_TEST(every_snapshot_balances_while_money_moves)
 {
-    static void *(*const mains[])(void *) = {transfer_main, transfer_main, audit_main,
-                                             upkeep_main};
+    static void *(*const mains[])(void *) = {transfer_main, transfer_main, audit_main, upkeep_main};
 
     seed = kv_seed("test_kv_threads", 9);
     open_db(_i ? SDB_OPEN_NO_THREADS : 0);
@@ -242,6 +244,71 @@ START_TEST(no_increment_is_lost)
 }
 END_TEST
 
+/* ---- large commits ------------------------------------------------------------------------ */
+
+enum { MANY = 1500 }; /* more than what new snapshots wait for */
+
+static void *rewrite_main(void *context)
+{
+    uint32_t round = 0;
+
+    (void)context;
+    while (!is_over()) {
+        sdb_txn *txn;
+
+        round++;
+        OK(sdb_txn_begin(db, SDB_TXN_BATCH, &txn));
+        for (uint32_t i = 0; i < MANY; i++)
+            OK(sdb_put(txn, counters, (sdb_slice){&i, sizeof i},
+                       (sdb_slice){&round, sizeof round}));
+        sdb_txn_set_durability(txn, SDB_DURABILITY_NONE);
+        OK(sdb_txn_commit(txn));
+    }
+    return NULL;
+}
+
+static uint32_t round_of(sdb_txn *txn, uint32_t number)
+{
+    uint32_t round = 0;
+    sdb_slice value;
+    sdb_status status = sdb_get(txn, counters, (sdb_slice){&number, sizeof number}, &value);
+
+    if (status == SDB_NOTFOUND) return 0;
+    OK(status);
+    memcpy(&round, value.data, sizeof round);
+    return round;
+}
+
+static void *compare_main(void *context)
+{
+    uint64_t random = seed + (uintptr_t)context;
+
+    while (!is_over()) {
+        sdb_txn *txn;
+        uint32_t round;
+
+        OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+        round = round_of(txn, 0);
+        for (int i = 0; i < 20; i++)
+            ck_assert_uint_eq(round_of(txn, (uint32_t)random_below(&random, MANY)), round);
+        ck_assert_uint_eq(round_of(txn, MANY - 1), round);
+        OK(sdb_txn_commit(txn));
+    }
+    return NULL;
+}
+
+START_TEST(large_commits_are_seen_whole_or_not_at_all)
+{
+    static void *(*const mains[])(void *) = {rewrite_main, compare_main, compare_main,
+                                             compare_main};
+
+    seed = kv_seed("test_kv_threads", 12);
+    open_db(0);
+    run_threads(mains, THREADS);
+    close_db();
+}
+END_TEST
+
 /* ---- keyspaces come and go ---------------------------------------------------------------- */
 
 static void *come_and_go_main(void *context)
@@ -268,8 +335,8 @@ static void *come_and_go_main(void *context)
 
 START_TEST(keyspaces_made_and_dropped_by_many_are_there_after_reopening)
 {
-    static void *(*const mains[])(void *) = {come_and_go_main, come_and_go_main,
-                                             come_and_go_main, audit_main};
+    static void *(*const mains[])(void *) = {come_and_go_main, come_and_go_main, come_and_go_main,
+                                             audit_main};
     sdb_options options = SDB_OPTIONS_INIT;
 
     seed = kv_seed("test_kv_threads", 11);
@@ -291,6 +358,7 @@ int main(void)
     tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, every_snapshot_balances_while_money_moves, 0, 2);
     tcase_add_test(cases, no_increment_is_lost);
+    tcase_add_test(cases, large_commits_are_seen_whole_or_not_at_all);
     tcase_add_test(cases, keyspaces_made_and_dropped_by_many_are_there_after_reopening);
     suite_add_tcase(suite, cases);
     return kv_main(suite);

@@ -26,8 +26,9 @@ static size_t pick_size(uint32_t page_size, uint64_t *random)
     case 1: return most - 1 + random_below(random, 3);
     case 2: return 2 * most - 1 + random_below(random, 3);
     case 3: return most * (1 + random_below(random, 5)) + random_below(random, 20);
-    case 4: return random_below(random, 12) ? most / 2 + random_below(random, most)
-                                            : SDB_KEY_MAX - random_below(random, 2);
+    case 4:
+        return random_below(random, 12) ? most / 2 + random_below(random, most)
+                                        : SDB_KEY_MAX - random_below(random, 2);
     default: return 1 + random_below(random, 24);
     }
 }
@@ -92,6 +93,35 @@ unsigned universe_find(const struct universe *u, sdb_slice key)
     return i;
 }
 
+sdb_slice universe_target(const struct universe *u, unsigned number, uint64_t *random,
+                          uint8_t *room)
+{
+    sdb_slice key = u->keys[number];
+    size_t size = key.size;
+
+    memcpy(room, key.data, size);
+    switch (random_below(random, 6)) {
+    case 0: size = random_below(random, size + 1); break;
+    case 1:
+        if (size) room[size - 1]++;
+        break;
+    case 2:
+        if (size < SDB_KEY_MAX) room[size++] = (uint8_t)random_below(random, 256);
+        break;
+    case 3:
+        if (size) room[random_below(random, size)] ^= (uint8_t)(1u << random_below(random, 8));
+        break;
+    default: break;
+    }
+    return (sdb_slice){room, size};
+}
+
+bool slice_begins_with(sdb_slice key, sdb_slice prefix)
+{
+    return key.size >= prefix.size &&
+           (prefix.size == 0 || memcmp(key.data, prefix.data, prefix.size) == 0);
+}
+
 /* ---- generations -------------------------------------------------------------------------- */
 
 static void drop_versions(struct model_version *version)
@@ -135,8 +165,7 @@ void model_drop(struct model *m, unsigned generation)
 int model_find(const struct model *m, const char *name)
 {
     for (unsigned i = 0; i < m->generation_count; i++)
-        if (!m->generations[i].dropped && strcmp(m->generations[i].name, name) == 0)
-            return (int)i;
+        if (!m->generations[i].dropped && strcmp(m->generations[i].name, name) == 0) return (int)i;
     return -1;
 }
 
@@ -187,8 +216,7 @@ struct model_value model_see(const struct model *m, const struct view *view, uns
 
 void view_change(struct view *view, unsigned generation, unsigned key, struct model_value value)
 {
-    if (!view->owns[generation])
-        view->owns[generation] = calloc(1, sizeof *view->owns[generation]);
+    if (!view->owns[generation]) view->owns[generation] = calloc(1, sizeof *view->owns[generation]);
     ck_assert_ptr_nonnull(view->owns[generation]);
     view->owns[generation]->cells[key] = (struct own_value){true, value};
 }

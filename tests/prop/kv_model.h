@@ -2,9 +2,10 @@
 /*
  * kv_model.h: what a database with snapshots must answer, kept in plain arrays.
  *
- * Keys come from a *universe*: a sorted array that a run makes once, so that a key is a number and neighbours are
- * neighbours. A *generation* is a keyspace from its making to its drop; it knows of every key all that was ever
- * committed there. A *view* is a transaction: the number of its snapshot and what it changed itself.
+ * Keys come from a *universe*: a sorted array that a run makes once, so that a key is a number and
+ * neighbours are neighbours. A *generation* is a keyspace from its making to its drop; it knows of
+ * every key all that was ever committed there. A *view* is a transaction: the number of its
+ * snapshot and what it changed itself.
  */
 #ifndef SDB_TESTS_PROP_KV_MODEL_H
 #define SDB_TESTS_PROP_KV_MODEL_H
@@ -23,6 +24,13 @@ void universe_make(struct universe *u, uint32_t page_size, uint64_t *random);
 void universe_done(struct universe *u);
 /* The first number whose key is >= key. */
 unsigned universe_find(const struct universe *u, sdb_slice key);
+/*
+ * A key to seek or to bound with: that of a number, or something beside it; room for SDB_KEY_MAX +
+ * 1.
+ */
+sdb_slice universe_target(const struct universe *u, unsigned number, uint64_t *random,
+                          uint8_t *room);
+bool slice_begins_with(sdb_slice key, sdb_slice prefix);
 
 /* A value is known by the number its bytes follow from, and its size. */
 struct model_value {
@@ -88,7 +96,10 @@ void view_mark(struct view *view, uint64_t serial);
 /* Rolls back to mark number `at`; later ones are forgotten. */
 void view_rollback(struct view *view, unsigned at);
 
-/* What a commit of this view must answer. `blind`: a batch, which cannot conflict. A bit for each possible status. */
+/*
+ * What a commit of this view must answer. `blind`: a batch, which cannot conflict. A bit for each
+ * possible status.
+ */
 struct verdict {
     bool ok, conflict, notfound;
 };

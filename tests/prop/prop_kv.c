@@ -2,8 +2,8 @@
 /*
  * prop_kv.c: random transactions, several at once, against a model that knows what each must see.
  *
- * Every answer is compared: values, order of cursors, counts, which commits conflict, which keyspaces are
- * there, the number of the last commit. SEED repeats a run, ROUNDS makes it longer.
+ * Every answer is compared: values, order of cursors, counts, which commits conflict, which
+ * keyspaces are there, the number of the last commit. SEED repeats a run, ROUNDS makes it longer.
  */
 #include "tests/prop/kv_model.h"
 
@@ -60,11 +60,16 @@ static struct model_value pick_value(struct world *w)
 
     switch (below(w, 40)) {
     case 0: value.size = 0; break;
-    case 1: case 2: case 3: value.size = page / 8 + below(w, page / 4); break;
+    case 1:
+    case 2:
+    case 3: value.size = page / 8 + below(w, page / 4); break;
     case 4: value.size = page + below(w, page); break;
     case 5: value.size = below(w, 200000); break;
     case 6: value.size = below(w, 12) ? 100 : below(w, VALUE_MOST); break;
-    case 7: case 8: case 9: case 10: value.size = below(w, page / 8); break;
+    case 7:
+    case 8:
+    case 9:
+    case 10: value.size = below(w, page / 8); break;
     default: value.size = below(w, 60);
     }
     return value;
@@ -194,8 +199,7 @@ static void expect_commit_number(struct world *w)
     ck_assert_uint_eq(stats.commit_sequence, w->model.commit);
 }
 
-static void expect_verdict(struct world *w, const struct view *view, bool blind,
-                           sdb_status status)
+static void expect_verdict(struct world *w, const struct view *view, bool blind, sdb_status status)
 {
     struct verdict verdict = model_judge(&w->model, view, blind);
 
@@ -234,7 +238,10 @@ static void end(struct world *w, struct actor *a)
 
 /* ---- reading and changing ----------------------------------------------------------------- */
 
-static bool is_batch(const struct actor *a) { return (a->flags & SDB_TXN_BATCH) != 0; }
+static bool is_batch(const struct actor *a)
+{
+    return (a->flags & SDB_TXN_BATCH) != 0;
+}
 
 /* What reads of this generation must answer before they look for anything. */
 static sdb_status may_read(const struct world *w, const struct actor *a, unsigned generation)
@@ -266,8 +273,9 @@ static void get_copy(struct world *w)
     sdb_status wanted = value.present && !w->model.generations[g].dropped ? SDB_OK : SDB_NOTFOUND;
 
     if (wanted == SDB_OK && value.size > capacity) wanted = SDB_LIMIT;
-    IS(sdb_get_copy(w->model.generations[g].handle, w->model.universe.keys[key], w->value,
-                    capacity, &size), wanted);
+    IS(sdb_get_copy(w->model.generations[g].handle, w->model.universe.keys[key], w->value, capacity,
+                    &size),
+       wanted);
     if (wanted == SDB_OK) expect_value(value, (sdb_slice){w->value, size});
     ck_assert_uint_eq(size, wanted == SDB_NOTFOUND ? 77 : value.size);
 }
@@ -321,8 +329,8 @@ static void change_alone(struct world *w)
 
     if (below(w, 3)) {
         value = pick_value(w);
-        IS(sdb_put(NULL, generation->handle, w->model.universe.keys[key],
-                   bytes_of_value(w, value)), wanted);
+        IS(sdb_put(NULL, generation->handle, w->model.universe.keys[key], bytes_of_value(w, value)),
+           wanted);
     } else {
         IS(sdb_del(NULL, generation->handle, w->model.universe.keys[key]), wanted);
     }
@@ -345,35 +353,16 @@ static void savepoint(struct world *w, struct actor *a)
         at = (unsigned)below(w, a->view.mark_count);
         serial = a->view.marks[a->view.mark_count - 1].serial;
         OK(sdb_savepoint_rollback(a->txn, a->view.marks[at].serial));
-        if (at + 1 < a->view.mark_count)
-            IS(sdb_savepoint_rollback(a->txn, serial), SDB_NOTFOUND);
+        if (at + 1 < a->view.mark_count) IS(sdb_savepoint_rollback(a->txn, serial), SDB_NOTFOUND);
         view_rollback(&a->view, at);
     }
 }
 
 /* ---- cursors ------------------------------------------------------------------------------ */
 
-/* A key to seek or to bound with: one of the universe, or something beside one. */
 static sdb_slice pick_target(struct world *w, uint8_t *room)
 {
-    sdb_slice key = w->model.universe.keys[pick_key(w)];
-    size_t size = key.size;
-
-    memcpy(room, key.data, size);
-    switch (below(w, 6)) {
-    case 0: size = below(w, size + 1); break;
-    case 1: if (size) room[size - 1]++; break;
-    case 2: if (size < SDB_KEY_MAX) room[size++] = (uint8_t)below(w, 256); break;
-    case 3: if (size) room[below(w, size)] ^= (uint8_t)(1u << below(w, 8)); break;
-    default: break;
-    }
-    return (sdb_slice){room, size};
-}
-
-static bool has_prefix(sdb_slice key, sdb_slice prefix)
-{
-    return key.size >= prefix.size &&
-           (prefix.size == 0 || memcmp(key.data, prefix.data, prefix.size) == 0);
+    return universe_target(&w->model.universe, pick_key(w), &w->random, room);
 }
 
 /* A random range, and the same as numbers. */
@@ -390,7 +379,8 @@ static void pick_range(struct world *w, sdb_range *range, sdb_slice *bounds, uin
         range->prefix = pick_target(w, room);
         range->prefix.size = below(w, range->prefix.size + 1);
         place->lower = universe_find(u, range->prefix);
-        for (at = place->lower; at < u->count && has_prefix(u->keys[at], range->prefix);) at++;
+        for (at = place->lower; at < u->count && slice_begins_with(u->keys[at], range->prefix);)
+            at++;
         place->upper = at;
     }
     if (below(w, 3) == 0) {
@@ -419,7 +409,8 @@ static void open_cursor(struct world *w, struct actor *a, struct place *place)
     pick_range(w, &range, bounds, room, place);
     place->where = AT_START;
     IS(sdb_cursor_open(a->txn, w->model.generations[place->generation].handle, &range,
-                       &place->cursor), wanted);
+                       &place->cursor),
+       wanted);
     memset(room, 0x55, sizeof room); /* the range was copied */
 }
 
@@ -433,15 +424,17 @@ static void count(struct world *w, struct actor *a)
     uint64_t counted = 0, expected = 0;
 
     pick_range(w, &range, bounds, room, &place);
-    IS(sdb_count(a->txn, w->model.generations[place.generation].handle, &range, &counted),
-       wanted);
+    IS(sdb_count(a->txn, w->model.generations[place.generation].handle, &range, &counted), wanted);
     if (wanted != SDB_OK) return;
     for (unsigned i = place.lower; i < place.upper; i++)
         expected += model_see(&w->model, &a->view, place.generation, i).present;
     ck_assert_uint_eq(counted, expected);
 }
 
-/* The first key in [from, …) resp. the last in (…, to) that the view sees in the place's range; -1. */
+/*
+ * The first key in [from, …) resp. the last in (…, to) that the view sees in the place's range;
+ * -1.
+ */
 static int seen_from(const struct world *w, const struct actor *a, const struct place *p, int from)
 {
     if (from < (int)p->lower) from = (int)p->lower;
@@ -492,7 +485,10 @@ static void move_cursor(struct world *w, struct actor *a, struct place *p)
         wanted = seen_before(w, a, p, (int)at);
         status = sdb_cursor_seek_back(p->cursor, target, &key, out);
         break;
-    case 4: case 5: case 6: case 7:
+    case 4:
+    case 5:
+    case 6:
+    case 7:
         if (p->where != BEHIND_LAST)
             wanted = seen_from(w, a, p, p->where == AT_KEY ? (int)p->at + 1 : 0);
         status = sdb_cursor_next(p->cursor, &key, out);
@@ -546,7 +542,8 @@ static void read_all(struct world *w)
             struct model_value value = model_see(&w->model, &reader.view, g, k);
 
             IS(sdb_get(reader.txn, w->model.generations[g].handle, w->model.universe.keys[k],
-                       &found), value.present ? SDB_OK : SDB_NOTFOUND);
+                       &found),
+               value.present ? SDB_OK : SDB_NOTFOUND);
             if (value.present) expect_value(value, found);
         }
     }
@@ -595,13 +592,26 @@ static void act(struct world *w, struct actor *a)
         return;
     }
     switch (below(w, 26)) {
-    case 0: case 24: case 25: end(w, a); break;
-    case 1: case 2: case 3: get(w, a); break;
-    case 4: case 5: savepoint(w, a); break;
-    case 6: case 7: case 8: case 9: case 10: put(w, a, false); break;
+    case 0:
+    case 24:
+    case 25: end(w, a); break;
+    case 1:
+    case 2:
+    case 3: get(w, a); break;
+    case 4:
+    case 5: savepoint(w, a); break;
+    case 6:
+    case 7:
+    case 8:
+    case 9:
+    case 10: put(w, a, false); break;
     case 11: put(w, a, true); break;
-    case 12: case 13: case 14: del(w, a); break;
-    case 15: if (below(w, 4) == 0) count(w, a); break;
+    case 12:
+    case 13:
+    case 14: del(w, a); break;
+    case 15:
+        if (below(w, 4) == 0) count(w, a);
+        break;
     default: use_cursor(w, a);
     }
 }
@@ -652,8 +662,8 @@ static void run(uint64_t seed, uint32_t page_size, bool in_memory)
         sdb__io_free(w->io);
     }
     printf("page %u, seed %llu: %u commits, %u conflicts, opened again %u times, %u of them after "
-           "a crash\n", page_size, (unsigned long long)seed, w->commits, w->conflicts, w->reopened,
-           w->crashed);
+           "a crash\n",
+           page_size, (unsigned long long)seed, w->commits, w->conflicts, w->reopened, w->crashed);
     (void)fflush(stdout);
     model_done(&w->model);
     free(w->value);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * golden_content.h: what the golden database holds, for the program that made it and the test that
+ * reads it.
+ *
+ * Page size 4096; keyspaces "first" and "second". first: "0000"…"0199", number i with i * 3 % 100
+ * + 1 bytes, which are (i + position) & 0xff; a key of 1000 bytes 'L' with the value "long".
+ * second: "large" with 10000 bytes of the same kind for i = 7; the empty key with an empty value.
+ */
+#ifndef SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H
+#define SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { GOLDEN_COUNT = 200, GOLDEN_LONG = 1000, GOLDEN_LARGE = 10000, GOLDEN_COMMITS = 4 };
+
+static inline size_t golden_size(unsigned i)
+{
+    return i * 3 % 100 + 1;
+}
+
+static inline void golden_fill(uint8_t *to, size_t size, unsigned i)
+{
+    for (size_t at = 0; at < size; at++) to[at] = (uint8_t)(i + at);
+}
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * make_golden.c: writes the golden files into the folder that is named: format1.sdb, after a clean
+ * close, and format1.log, the first segment of the log that led to it. Run by hand when the format
+ * changes; what it wrote is kept under version control.
+ */
+#include <sdb/sdb.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/golden/golden_content.h"
+
+enum {
+    LOG_KEPT = 32 * 1024
+}; /* bytes of the segment that are kept: all its records and some zeros */
+
+static void need(sdb_status status)
+{
+    if (status == SDB_OK) return;
+    (void)fprintf(stderr, "make_golden: %s\n", sdb_errmsg());
+    exit(1);
+}
+
+static void fill_first(sdb_txn *txn, sdb_keyspace *first)
+{
+    uint8_t value[128];
+    char key[8], longest[GOLDEN_LONG];
+
+    for (unsigned i = 0; i < GOLDEN_COUNT; i++) {
+        (void)snprintf(key, sizeof key, "%04u", i);
+        golden_fill(value, golden_size(i), i);
+        need(sdb_put(txn, first, (sdb_slice){key, 4}, (sdb_slice){value, golden_size(i)}));
+    }
+    memset(longest, 'L', sizeof longest);
+    need(sdb_put(txn, first, (sdb_slice){longest, sizeof longest}, (sdb_slice){"long", 4}));
+}
+
+static void fill_second(sdb_txn *txn, sdb_keyspace *second)
+{
+    static uint8_t large[GOLDEN_LARGE];
+
+    golden_fill(large, sizeof large, 7);
+    need(sdb_put(txn, second, (sdb_slice){"large", 5}, (sdb_slice){large, sizeof large}));
+    need(sdb_put(txn, second, (sdb_slice){NULL, 0}, (sdb_slice){NULL, 0}));
+}
+
+/* Copies the beginning of the log's first segment while it is there. */
+static void keep_log(const char *path, const char *copy)
+{
+    static uint8_t bytes[LOG_KEPT];
+    char segment[600];
+    FILE *from, *to = fopen(copy, "wb");
+
+    (void)snprintf(segment, sizeof segment, "%s-wal/0000000000000001.log", path);
+    from = fopen(segment, "rb");
+    if (!from || !to || fread(bytes, 1, sizeof bytes, from) != sizeof bytes ||
+        fwrite(bytes, 1, sizeof bytes, to) != sizeof bytes || fclose(to) != 0) {
+        (void)fprintf(stderr, "make_golden: cannot copy %s\n", segment);
+        exit(1);
+    }
+    (void)fclose(from);
+}
+
+int main(int count, char **arguments)
+{
+    sdb_options options = SDB_OPTIONS_INIT;
+    char path[512], copy[512];
+    sdb_keyspace *first, *second;
+    sdb_txn *txn;
+    sdb_db *db;
+
+    if (count != 2) {
+        (void)fprintf(stderr, "usage: make_golden FOLDER\n");
+        return 2;
+    }
+    (void)snprintf(path, sizeof path, "%s/format1.sdb", arguments[1]);
+    (void)snprintf(copy, sizeof copy, "%s/format1.log", arguments[1]);
+    options.flags = SDB_OPEN_NO_THREADS | SDB_OPEN_MUST_MAKE;
+    options.page_size = 4096;
+    need(sdb_open(path, &options, &db));
+    need(sdb_keyspace_open(db, "first", 0, &first));
+    need(sdb_keyspace_open(db, "second", 0, &second));
+    need(sdb_txn_begin(db, SDB_TXN_WRITE, &txn));
+    fill_first(txn, first);
+    need(sdb_txn_commit(txn));
+    need(sdb_txn_begin(db, SDB_TXN_BATCH, &txn));
+    fill_second(txn, second);
+    need(sdb_txn_commit(txn));
+    keep_log(path, copy);
+    need(sdb_close(db));
+    return 0;
+}
