@@ -2,17 +2,18 @@
 /*
  * ram_image.c
  *
- * Idea: a file is an array of pointers to chunks of equal size. Growing adds pointers, never moves
- * bytes.
+ * Idea: a file is chunks of equal size, and a list of leaves that point to them. Growing adds
+ * leaves and chunks, and never moves bytes. Leaves and chunks count who points to them, and are
+ * copied before they change: a copy of an image is a copy of its list of leaves.
  *
- *     chunks   [ A ][ NULL ][ B ]      NULL is a hole of zeros
- *                |            |
- *              refs 1       refs 2     B belongs to another image too: copied before it is changed
+ *     one    leaves [ P ][ Q ]     P, refs 2 → chunks [ A ][ NULL ][ B ] …   NULL is a hole
+ *     two    leaves [ P ][ R ]     a write of two to B copies P first, then B
  *
- * Invariants: I1 a chunk with one reference belongs to this image alone. I2 bytes of a chunk
- * behind the end of the file are zeros, so growing the file needs no clearing. I3 `present` counts
- * the chunks.
- * Costs: read and write are a memcpy a chunk; share is a pointer and an atomic increment a chunk.
+ * Invariants: I1 a chunk with one reference, in a leaf with one reference, belongs to this image
+ * alone. I2 bytes of a chunk behind the end of the file are zeros, so growing the file needs no
+ * clearing. I3 `present` counts the chunks.
+ * Costs: read and write are a memcpy a chunk; share is a pointer and an atomic increment a leaf,
+ * that is, for LEAF chunks.
  * Not here: locks (the user of an image has one).
  */
 #include "engine/io/ram_image.h"
@@ -23,11 +24,35 @@
 #include <stdatomic.h>
 #include <string.h>
 
+enum { LEAF = 64 };
+
 struct ram_chunk {
     _Atomic uint32_t refs;
     uint32_t unused; /* keeps data aligned to 8 */
     uint8_t data[];
 };
+
+struct ram_leaf {
+    _Atomic uint32_t refs;
+    struct ram_chunk *chunks[LEAF];
+};
+
+/* Gives up one reference; true if it was the last. */
+static bool is_last(_Atomic uint32_t *refs)
+{
+    /* acq_rel: whoever frees it has seen all that the others did to it */
+    return atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
+}
+
+static void add_ref(_Atomic uint32_t *refs)
+{
+    atomic_fetch_add_explicit(refs, 1, memory_order_relaxed);
+}
+
+static bool is_sole(_Atomic uint32_t *refs)
+{
+    return atomic_load_explicit(refs, memory_order_acquire) == 1;
+}
 
 static struct ram_chunk *chunk_new(const struct ram_image *image)
 {
@@ -40,9 +65,42 @@ static struct ram_chunk *chunk_new(const struct ram_image *image)
 
 static void chunk_unref(const struct ram_image *image, struct ram_chunk *chunk)
 {
-    /* acq_rel: whoever frees it has seen all that the others did to it */
-    if (atomic_fetch_sub_explicit(&chunk->refs, 1, memory_order_acq_rel) == 1)
-        sdb__mem_free(image->allocator, chunk);
+    if (chunk && is_last(&chunk->refs)) sdb__mem_free(image->allocator, chunk);
+}
+
+/* Drops a whole leaf of the image. */
+static void leaf_drop(struct ram_image *image, size_t index)
+{
+    struct ram_leaf *leaf = image->leaves[index];
+
+    if (!leaf) return;
+    for (size_t i = 0; i < LEAF; i++) image->present -= leaf->chunks[i] != NULL;
+    image->leaves[index] = NULL;
+    if (!is_last(&leaf->refs)) return;
+    for (size_t i = 0; i < LEAF; i++) chunk_unref(image, leaf->chunks[i]);
+    sdb__mem_free(image->allocator, leaf);
+}
+
+/* Makes leaf `index` exist and belong to this image alone. */
+static sdb_status leaf_own(struct ram_image *image, size_t index)
+{
+    struct ram_leaf *old = image->leaves[index], *leaf;
+
+    if (old && is_sole(&old->refs)) return SDB_OK;
+    leaf = sdb__mem_zalloc(image->allocator, 1, sizeof *leaf);
+    if (!leaf) return SDB_NOMEM;
+    atomic_init(&leaf->refs, 1);
+    image->leaves[index] = leaf;
+    if (!old) return SDB_OK;
+    for (size_t i = 0; i < LEAF; i++) {
+        leaf->chunks[i] = old->chunks[i];
+        if (leaf->chunks[i]) add_ref(&leaf->chunks[i]->refs);
+    }
+    if (is_last(&old->refs)) { /* the others went meanwhile */
+        for (size_t i = 0; i < LEAF; i++) chunk_unref(image, old->chunks[i]);
+        sdb__mem_free(image->allocator, old);
+    }
+    return SDB_OK;
 }
 
 /* One chunk's part of a range: `size` bytes at `begin` of chunk `index`. */
@@ -63,23 +121,18 @@ static struct part part_at(const struct ram_image *image, uint64_t offset, uint6
 
 static struct ram_chunk *chunk_at(const struct ram_image *image, size_t index)
 {
-    return index < image->capacity ? image->chunks[index] : NULL;
-}
+    const struct ram_leaf *leaf =
+        index / LEAF < image->capacity ? image->leaves[index / LEAF] : NULL;
 
-static void drop(struct ram_image *image, size_t index)
-{
-    if (!chunk_at(image, index)) return;
-    chunk_unref(image, image->chunks[index]);
-    image->chunks[index] = NULL;
-    image->present--;
+    return leaf ? leaf->chunks[index % LEAF] : NULL;
 }
 
 void sdb__ram_image_done(struct ram_image *image)
 {
-    for (size_t i = 0; i < image->capacity; i++) drop(image, i);
+    for (size_t i = 0; i < image->capacity; i++) leaf_drop(image, i);
     assert(image->present == 0);
-    sdb__mem_free(image->allocator, image->chunks);
-    image->chunks = NULL;
+    sdb__mem_free(image->allocator, image->leaves);
+    image->leaves = NULL;
     image->capacity = 0;
     image->size = 0;
 }
@@ -106,32 +159,35 @@ size_t sdb__ram_image_read(const struct ram_image *image, void *to, size_t size,
     return size;
 }
 
-static sdb_status reserve(struct ram_image *image, size_t count)
+/* Makes the list of leaves reach to chunk `last`. */
+static sdb_status reach(struct ram_image *image, size_t last)
 {
     size_t old = image->capacity;
 
-    TRY(sdb__mem_reserve(image->allocator, &image->chunks, &image->capacity, count,
-                         sizeof(struct ram_chunk *)));
-    for (size_t i = old; i < image->capacity; i++) image->chunks[i] = NULL;
+    TRY(sdb__mem_reserve(image->allocator, &image->leaves, &image->capacity, last / LEAF + 1,
+                         sizeof(struct ram_leaf *)));
+    for (size_t i = old; i < image->capacity; i++) image->leaves[i] = NULL;
     return SDB_OK;
 }
 
 /* Makes chunk `index` exist and belong to this image alone. */
 static sdb_status own(struct ram_image *image, size_t index)
 {
-    struct ram_chunk *old = image->chunks[index], *chunk;
+    struct ram_chunk **place, *chunk;
 
-    if (old && atomic_load_explicit(&old->refs, memory_order_acquire) == 1) return SDB_OK;
+    TRY(leaf_own(image, index / LEAF));
+    place = &image->leaves[index / LEAF]->chunks[index % LEAF];
+    if (*place && is_sole(&(*place)->refs)) return SDB_OK;
     chunk = chunk_new(image);
     if (!chunk) return SDB_NOMEM;
-    if (old) {
-        memcpy(chunk->data, old->data, image->chunk_size);
-        chunk_unref(image, old);
+    if (*place) {
+        memcpy(chunk->data, (*place)->data, image->chunk_size);
+        chunk_unref(image, *place);
     } else {
         memset(chunk->data, 0, image->chunk_size);
         image->present++;
     }
-    image->chunks[index] = chunk;
+    *place = chunk;
     return SDB_OK;
 }
 
@@ -142,8 +198,22 @@ sdb_status sdb__ram_image_prepare(struct ram_image *image, uint64_t offset, uint
     if (size == 0) return SDB_OK;
     first = (size_t)(offset / image->chunk_size);
     last = (size_t)((offset + size - 1) / image->chunk_size);
-    TRY(reserve(image, last + 1));
+    TRY(reach(image, last));
     for (size_t i = first; i <= last; i++) TRY(own(image, i));
+    return SDB_OK;
+}
+
+/* Points the missing chunks of [first, last] to one chunk of zeros. */
+static sdb_status fill_holes(struct ram_image *image, size_t first, size_t last,
+                             struct ram_chunk *zeros)
+{
+    for (size_t i = first; i <= last; i++) {
+        if (chunk_at(image, i)) continue;
+        TRY(leaf_own(image, i / LEAF));
+        add_ref(&zeros->refs);
+        image->leaves[i / LEAF]->chunks[i % LEAF] = zeros;
+        image->present++;
+    }
     return SDB_OK;
 }
 
@@ -151,22 +221,18 @@ sdb_status sdb__ram_image_reserve(struct ram_image *image, uint64_t offset, uint
 {
     struct ram_chunk *zeros;
     size_t first, last;
+    sdb_status status;
 
     if (sdb__ram_image_missing(image, offset, size) == 0) return SDB_OK;
     first = (size_t)(offset / image->chunk_size);
     last = (size_t)((offset + size - 1) / image->chunk_size);
-    TRY(reserve(image, last + 1));
+    TRY(reach(image, last));
     zeros = chunk_new(image);
     if (!zeros) return SDB_NOMEM;
     memset(zeros->data, 0, image->chunk_size);
-    for (size_t i = first; i <= last; i++) {
-        if (image->chunks[i]) continue;
-        atomic_fetch_add_explicit(&zeros->refs, 1, memory_order_relaxed);
-        image->chunks[i] = zeros;
-        image->present++;
-    }
+    status = fill_holes(image, first, last, zeros);
     chunk_unref(image, zeros); /* our own reference, from chunk_new */
-    return SDB_OK;
+    return status;
 }
 
 void sdb__ram_image_write(struct ram_image *image, const void *from, size_t size, uint64_t offset)
@@ -176,47 +242,63 @@ void sdb__ram_image_write(struct ram_image *image, const void *from, size_t size
     if (size > 0 && offset + size > image->size) image->size = offset + size;
     while (size > 0) {
         struct part part = part_at(image, offset, size);
+        struct ram_chunk *chunk = chunk_at(image, part.index);
 
-        assert(image->chunks[part.index]->refs == 1);
-        memcpy(image->chunks[part.index]->data + part.begin, in, part.size);
+        assert(is_sole(&chunk->refs)); /* prepared */
+        memcpy(chunk->data + part.begin, in, part.size);
         in += part.size;
         offset += part.size;
         size -= part.size;
     }
 }
 
-/* Zeros in a part of a chunk that this image owns, or of a hole. */
+/* Zeros in a part of a chunk, which this image owns if it survives; its leaf it owns anyway. */
 static void clear(struct ram_image *image, struct part part)
 {
     struct ram_chunk *chunk = chunk_at(image, part.index);
 
     if (!chunk) return;
-    if (part.size == image->chunk_size)
-        drop(image, part.index);
-    else
+    if (part.size < image->chunk_size) {
         memset(chunk->data + part.begin, 0, part.size);
+        return;
+    }
+    image->leaves[part.index / LEAF]->chunks[part.index % LEAF] = NULL;
+    image->present--;
+    chunk_unref(image, chunk);
+}
+
+/* Makes an end of a range that is to be zeroed our own: its leaf, and the chunk unless it goes. */
+static sdb_status own_end(struct ram_image *image, size_t index, bool is_partial)
+{
+    if (!image->leaves[index / LEAF]) return SDB_OK;
+    TRY(leaf_own(image, index / LEAF));
+    return is_partial && chunk_at(image, index) ? own(image, index) : SDB_OK;
 }
 
 sdb_status sdb__ram_image_zero(struct ram_image *image, uint64_t offset, uint64_t size)
 {
-    uint64_t end = (uint64_t)image->capacity * image->chunk_size;
+    uint64_t leaf_size = (uint64_t)image->chunk_size * LEAF, end = image->capacity * leaf_size;
     struct part first, last;
 
     if (offset >= end || size == 0) return SDB_OK;
     if (size > end - offset) size = end - offset;
-    /* Only the chunks at both ends survive; they must be our own before anything changes. */
+    /* Between both ends everything goes; the ends must be our own before anything changes. */
     first = part_at(image, offset, size);
     last = part_at(image, offset + size - 1, 1);
-    if (first.size < image->chunk_size && chunk_at(image, first.index))
-        TRY(own(image, first.index));
-    if (last.begin + 1 < image->chunk_size && chunk_at(image, last.index))
-        TRY(own(image, last.index));
+    TRY(own_end(image, first.index, first.size < image->chunk_size));
+    TRY(own_end(image, last.index, last.begin + 1 < image->chunk_size));
     while (size > 0) {
         struct part part = part_at(image, offset, size);
+        uint64_t step = part.size;
 
-        clear(image, part);
-        offset += part.size;
-        size -= part.size;
+        if (offset % leaf_size == 0 && size >= leaf_size) {
+            leaf_drop(image, part.index / LEAF);
+            step = leaf_size;
+        } else {
+            clear(image, part);
+        }
+        offset += step;
+        size -= step;
     }
     return SDB_OK;
 }
@@ -235,13 +317,11 @@ sdb_status sdb__ram_image_share(struct ram_image *to, const struct ram_image *fr
 {
     size_t count = from->capacity;
 
-    while (count > 0 && !from->chunks[count - 1]) count--;
-    TRY(reserve(to, count));
+    while (count > 0 && !from->leaves[count - 1]) count--;
+    if (count > 0) TRY(reach(to, count * LEAF - 1));
     for (size_t i = 0; i < count; i++) {
-        struct ram_chunk *chunk = from->chunks[i];
-
-        if (chunk) atomic_fetch_add_explicit(&chunk->refs, 1, memory_order_relaxed);
-        to->chunks[i] = chunk;
+        if (from->leaves[i]) add_ref(&from->leaves[i]->refs);
+        to->leaves[i] = from->leaves[i];
     }
     to->present = from->present;
     to->size = from->size;
@@ -263,13 +343,14 @@ bool sdb__ram_image_check(const struct ram_image *image)
 {
     size_t present = 0;
 
-    for (size_t i = 0; i < image->capacity; i++) {
-        const struct ram_chunk *chunk = image->chunks[i];
+    for (size_t i = 0; i < image->capacity * LEAF; i++) {
+        struct ram_chunk *chunk = chunk_at(image, i);
         uint64_t begin = (uint64_t)i * image->chunk_size;
 
         if (!chunk) continue;
         present++;
         if (atomic_load(&chunk->refs) == 0) return false;
+        if (atomic_load(&image->leaves[i / LEAF]->refs) == 0) return false;
         for (size_t at = 0; at < image->chunk_size; at++) {
             if (begin + at >= image->size && chunk->data[at] != 0) return false;
         }

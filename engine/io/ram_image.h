@@ -15,16 +15,16 @@
 #include <stdint.h>
 #include <sdb/db.h>
 
-struct ram_chunk;
+struct ram_leaf;
 
 /* Zero-initialise, and set `allocator` and `chunk_size` (a power of two). */
 struct ram_image {
     const sdb_allocator *allocator;
     size_t chunk_size;
-    uint64_t size;             /* of the file; bytes beyond it do not exist */
-    struct ram_chunk **chunks; /* NULL where nothing was written */
-    size_t capacity;           /* of chunks; entries are initialised up to here */
-    size_t present;            /* chunks that are not NULL */
+    uint64_t size;            /* of the file; bytes beyond it do not exist */
+    struct ram_leaf **leaves; /* of chunks; NULL where nothing was written */
+    size_t capacity;          /* of leaves; entries are initialised up to here */
+    size_t present;           /* chunks that are there */
 };
 
 /* Frees the chunks nobody else shares. The image is empty then. */

@@ -98,6 +98,20 @@ sdb_status sdb__superblock_decode(const uint8_t from[SUPERBLOCK_SIZE], struct su
     return SDB_OK;
 }
 
+/* Says what a file is that is too short to hold both slots. */
+static sdb_status judge_stub(struct io_queue *queue, struct io_file *file, uint64_t size)
+{
+    uint8_t bytes[sizeof magic];
+
+    if (size < sizeof bytes ||
+        sdb__io_read(queue, file, bytes, sizeof bytes, 0) != SDB_OK ||
+        memcmp(bytes, magic, sizeof magic) != 0)
+        return FAIL(SDB_INVALID, "%s: this is not an sdb database (it does not begin as one)",
+                    sdb__io_path(file));
+    return FAIL(SDB_CORRUPT, "%s: the file has only %llu bytes: it was cut short; restore a backup",
+                sdb__io_path(file), (unsigned long long)size);
+}
+
 sdb_status sdb__superblock_read(struct io_queue *queue, struct io_file *file,
                                 struct superblock_pair *out_pair)
 {
@@ -105,7 +119,10 @@ sdb_status sdb__superblock_read(struct io_queue *queue, struct io_file *file,
     struct superblock_pair pair = {.newest = SUPERBLOCK_SLOTS};
     sdb_status worst = SDB_OK;
     char sentence[256] = "";
+    uint64_t size;
 
+    TRY(sdb__io_size(file, &size));
+    if (size < SUPERBLOCK_SLOTS * SUPERBLOCK_SIZE) return judge_stub(queue, file, size);
     for (unsigned i = 0; i < SUPERBLOCK_SLOTS; i++) {
         sdb_status status = sdb__io_read(queue, file, bytes, sizeof bytes,
                                          (uint64_t)i * SUPERBLOCK_SIZE);

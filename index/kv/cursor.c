@@ -19,7 +19,8 @@
 enum where { AT_START, AT_ENTRY, BEFORE_FIRST, BEHIND_LAST };
 
 struct sdb_cursor {
-    sdb_txn *txn;
+    sdb_txn *txn; /* NULL: it has ended */
+    sdb_cursor *before, *after; /* the transaction's other cursors */
     sdb_keyspace *keyspace;
     struct scan scan;
     sdb_status scan_status; /* of its last move */
@@ -35,7 +36,7 @@ struct sdb_cursor {
 
 static const sdb_allocator *allocator_of(const sdb_cursor *c)
 {
-    return c->txn->db->allocator;
+    return c->keyspace->db->allocator;
 }
 
 static sdb_status set_buffer(const sdb_cursor *c, struct buffer *buffer, struct bytes from)
@@ -99,7 +100,9 @@ sdb_status sdb_cursor_open(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range
     c->txn = txn;
     c->keyspace = keyspace;
     sdb__scan_init(&c->scan, keyspace, &txn->snapshot);
-    txn->cursors++;
+    c->after = txn->cursors;
+    if (c->after) c->after->before = c;
+    txn->cursors = c;
     status = set_range(c, range);
     if (status != SDB_OK) {
         sdb_cursor_close(c);
@@ -121,8 +124,18 @@ void sdb_cursor_close(sdb_cursor *c)
     sdb__buffer_done(allocator, &c->target);
     sdb__buffer_done(allocator, &c->lower);
     sdb__buffer_done(allocator, &c->upper);
-    c->txn->cursors--;
+    if (c->after) c->after->before = c->before;
+    if (c->before)
+        c->before->after = c->after;
+    else if (c->txn)
+        c->txn->cursors = c->after;
     sdb__mem_free(allocator, c);
+}
+
+void sdb__cursors_orphan(sdb_txn *txn)
+{
+    for (sdb_cursor *c = txn->cursors; c; c = c->after) c->txn = NULL;
+    txn->cursors = NULL;
 }
 
 /* Arrives at an entry: the scan's (`op` NULL) or an own one. */
@@ -248,6 +261,7 @@ static sdb_status step(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
 static sdb_status check_cursor(sdb_cursor *c)
 {
     if (!c) return FAIL(SDB_INVALID, "the cursor is NULL");
+    if (!c->txn) return FAIL(SDB_INVALID, "the cursor's transaction has ended: close the cursor");
     return sdb__db_alive(c->txn->db);
 }
 

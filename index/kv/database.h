@@ -90,7 +90,7 @@ struct sdb_db {
     struct versions versions;
 
     pthread_mutex_t keyspace_lock;
-    sdb_keyspace **keyspaces; /* by id; NULL where there is none */
+    sdb_keyspace **keyspaces; /* in the order of their numbers */
     size_t keyspace_count, keyspace_capacity;
     uint32_t next_keyspace;
     _Atomic uint32_t unfreed; /* dropped keyspaces whose pages are still there */
@@ -136,6 +136,8 @@ SDB_MUST_USE sdb_status sdb__keyspaces_load(sdb_db *db);
 void sdb__keyspaces_done(sdb_db *db);
 /* The keyspace with an id, or NULL. Under commit_lock. */
 sdb_keyspace *sdb__keyspace_by_id(sdb_db *db, uint32_t id);
+/* NULL, or what is wrong with a name of at most SDB_KEYSPACE_NAME_MAX bytes. */
+const char *sdb__keyspace_judge_name(struct bytes name);
 /* Applies OP_MAKE and OP_DROP. Under commit_lock. */
 SDB_MUST_USE sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name,
                                                  uint64_t commit);

@@ -10,6 +10,7 @@
  *   goes with the last.
  * Costs: a handle in memory for each keyspace. Not here: nested names, options of a keyspace.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/base/bytes.h"
@@ -61,30 +62,49 @@ static sdb_status catalog_del(sdb_db *db, const struct catalog_key *key)
     return sdb__btree_del(&db->catalog, key->bytes, ignore, NULL);
 }
 
-sdb_keyspace *sdb__keyspace_by_id(sdb_db *db, uint32_t id)
+/* The index of the first handle whose number is >= id. */
+static size_t find_handle(const sdb_db *db, uint32_t id)
 {
-    return id < db->keyspace_count ? db->keyspaces[id] : NULL;
+    size_t low = 0, high = db->keyspace_count;
+
+    if (high && db->keyspaces[high - 1]->tree.id < id) return high; /* what is new comes last */
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (db->keyspaces[middle]->tree.id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
-/* Enters a keyspace in the table of handles. */
-static sdb_status add_handle(sdb_db *db, uint32_t id, uint64_t root, struct bytes name,
+sdb_keyspace *sdb__keyspace_by_id(sdb_db *db, uint32_t id)
+{
+    size_t at = find_handle(db, id);
+
+    return at < db->keyspace_count && db->keyspaces[at]->tree.id == id ? db->keyspaces[at] : NULL;
+}
+
+/* Enters a keyspace in the table of handles, before the one at `at`. */
+static sdb_status add_handle(sdb_db *db, size_t at, uint32_t id, uint64_t root, struct bytes name,
                              sdb_keyspace **out)
 {
     sdb_keyspace *keyspace = sdb__mem_zalloc(db->allocator, 1, sizeof *keyspace);
-    size_t old = db->keyspace_capacity;
     sdb_status status = SDB_NOMEM;
 
     if (keyspace) {
         (void)pthread_mutex_lock(&db->keyspace_lock);
         status = sdb__mem_reserve(db->allocator, &db->keyspaces, &db->keyspace_capacity,
-                                  (size_t)id + 1, sizeof(sdb_keyspace *));
+                                  db->keyspace_count + 1, sizeof(sdb_keyspace *));
         if (status == SDB_OK) {
-            for (; old < db->keyspace_capacity; old++) db->keyspaces[old] = NULL;
             keyspace->db = db;
             keyspace->tree = (struct btree){db->pager, root, id};
             if (name.size) memcpy(keyspace->name, name.data, name.size);
-            db->keyspaces[id] = keyspace;
-            if (db->keyspace_count <= id) db->keyspace_count = (size_t)id + 1;
+            memmove(db->keyspaces + at + 1, db->keyspaces + at,
+                    (db->keyspace_count - at) * sizeof(sdb_keyspace *));
+            db->keyspaces[at] = keyspace;
+            db->keyspace_count++;
             if (db->next_keyspace <= id) db->next_keyspace = id + 1;
         }
         (void)pthread_mutex_unlock(&db->keyspace_lock);
@@ -115,16 +135,15 @@ static sdb_status load_entry(sdb_db *db, const uint8_t *key, size_t key_size, st
     }
     if (key[0] == 'k' && key_size <= SDB_KEYSPACE_NAME_MAX + 1 && value.size == CATALOG_VALUE) {
         id = get_u32(value.data);
-        if (id == CATALOG_TREE || id >= db->next_keyspace || sdb__keyspace_by_id(db, id))
-            return bad_entry(db);
-        return add_handle(db, id, get_u64(value.data + 8),
+        if (id == CATALOG_TREE || id >= db->next_keyspace) return bad_entry(db);
+        return add_handle(db, db->keyspace_count, id, get_u64(value.data + 8),
                           (struct bytes){key + 1, key_size - 1}, &keyspace);
     }
     if (key[0] == 'd' && key_size == 5 && value.size == 8) {
         id = (uint32_t)key[1] << 24 | (uint32_t)key[2] << 16 | (uint32_t)key[3] << 8 | key[4];
-        if (id == CATALOG_TREE || id >= db->next_keyspace || sdb__keyspace_by_id(db, id))
-            return bad_entry(db);
-        TRY(add_handle(db, id, get_u64(value.data), (struct bytes){NULL, 0}, &keyspace));
+        if (id == CATALOG_TREE || id >= db->next_keyspace) return bad_entry(db);
+        TRY(add_handle(db, db->keyspace_count, id, get_u64(value.data), (struct bytes){NULL, 0},
+                       &keyspace));
         atomic_store(&keyspace->dropped, 1);
         atomic_fetch_add(&db->unfreed, 1);
         return SDB_OK;
@@ -138,6 +157,23 @@ static sdb_status load_next_id(void *context, const struct btree_value *value)
 
     if (value && !value->is_extent && value->data.size == 4)
         db->next_keyspace = get_u32(value->data.data);
+    return SDB_OK;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const sdb_keyspace *const *x = a, *const *y = b;
+
+    return ((*x)->tree.id > (*y)->tree.id) - ((*x)->tree.id < (*y)->tree.id);
+}
+
+/* Puts the table, which was read in the order of names, into that of numbers. */
+static sdb_status order_handles(sdb_db *db)
+{
+    if (db->keyspace_count)
+        qsort(db->keyspaces, db->keyspace_count, sizeof(sdb_keyspace *), compare_ids);
+    for (size_t i = 1; i < db->keyspace_count; i++)
+        if (db->keyspaces[i]->tree.id == db->keyspaces[i - 1]->tree.id) return bad_entry(db);
     return SDB_OK;
 }
 
@@ -165,7 +201,7 @@ sdb_status sdb__keyspaces_load(sdb_db *db)
         }
     } while (status == SDB_OK && sdb__btree_leaf_after(&leaf, room, &place));
     sdb__btree_leaf_done(&leaf);
-    return status;
+    return status == SDB_OK ? order_handles(db) : status;
 }
 
 void sdb__keyspaces_done(sdb_db *db)
@@ -196,7 +232,7 @@ sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name, 
     make_key(&n, 'n', (struct bytes){NULL, 0});
     TRY(catalog_put(db, &key, value, sizeof value));
     TRY(catalog_put(db, &n, next, sizeof next));
-    return add_handle(db, id, root, name, &keyspace);
+    return add_handle(db, find_handle(db, id), id, root, name, &keyspace);
 }
 
 sdb_status sdb__keyspace_apply_drop(sdb_db *db, uint32_t id, uint64_t commit)
@@ -280,7 +316,7 @@ sdb_status sdb__keyspaces_tidy(sdb_db *db)
 /* ---- public ------------------------------------------------------------------------------- */
 
 /* The size of a well-formed UTF-8 sequence at `at`, or 0. */
-static size_t utf8_size(const uint8_t *at)
+static size_t utf8_size(const uint8_t *at, const uint8_t *end)
 {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
     size_t size = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2
@@ -288,6 +324,7 @@ static size_t utf8_size(const uint8_t *at)
     uint32_t code;
 
     if (size < 2) return size;
+    if (size > (size_t)(end - at)) return 0;
     code = at[0] & (0x7fu >> size);
     for (size_t i = 1; i < size; i++) {
         if ((at[i] & 0xc0) != 0x80) return 0;
@@ -296,24 +333,30 @@ static size_t utf8_size(const uint8_t *at)
     return code < least[size] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? 0 : size;
 }
 
-static sdb_status check_name(const char *name)
+const char *sdb__keyspace_judge_name(struct bytes name)
 {
-    const uint8_t *at = (const uint8_t *)name;
-    size_t size;
+    const uint8_t *at = name.data, *end = at + name.size;
 
-    if (!name || !*name) return FAIL(SDB_INVALID, "a keyspace needs a name");
-    size = strlen(name);
-    if (size > SDB_KEYSPACE_NAME_MAX)
-        return FAIL(SDB_LIMIT, "a keyspace's name has at most %u bytes; this one has %zu",
-                    SDB_KEYSPACE_NAME_MAX, size);
-    while (*at) {
-        size_t step = utf8_size(at);
+    if (name.size == 0) return "a keyspace needs a name";
+    while (at < end) {
+        size_t step = utf8_size(at, end);
 
-        if (!step) return FAIL(SDB_INVALID, "a keyspace's name must be UTF-8");
+        if (!step) return "a keyspace's name must be UTF-8";
         if (*at < 0x20 || *at == 0x7f)
-            return FAIL(SDB_INVALID, "a keyspace's name must not contain control characters");
+            return "a keyspace's name must not contain control characters";
         at += step;
     }
+    return NULL;
+}
+
+static sdb_status check_name(const char *name)
+{
+    const char *wrong = sdb__keyspace_judge_name(text(name ? name : ""));
+
+    if (wrong) return FAIL(SDB_INVALID, "%s", wrong);
+    if (strlen(name) > SDB_KEYSPACE_NAME_MAX)
+        return FAIL(SDB_LIMIT, "a keyspace's name has at most %u bytes; this one has %zu",
+                    SDB_KEYSPACE_NAME_MAX, strlen(name));
     return SDB_OK;
 }
 
@@ -367,8 +410,12 @@ sdb_status sdb_keyspace_open(sdb_db *db, const char *name, unsigned flags,
             return FAIL(SDB_READONLY, "there is no keyspace \"%s\", and %s is open for reading "
                         "only", name, db->path);
         (void)pthread_mutex_lock(&db->keyspace_lock);
-        id = db->next_keyspace++; /* whoever loses a race for the name wastes a number */
+        id = db->next_keyspace; /* whoever loses a race for the name wastes a number */
+        if (id < UINT32_MAX) db->next_keyspace++;
         (void)pthread_mutex_unlock(&db->keyspace_lock);
+        if (id == UINT32_MAX)
+            return FAIL(SDB_LIMIT, "%s has used up the numbers for keyspaces: copy what it holds "
+                        "to a new database", db->path);
         status = commit_op(db, OP_MAKE, id, text(name));
         if (status != SDB_OK && status != SDB_EXISTS) return status;
         if (status == SDB_OK) flags &= ~(unsigned)SDB_KEYSPACE_MUST_MAKE;

@@ -96,7 +96,7 @@ sdb_status sdb_txn_begin(sdb_db *db, unsigned flags, sdb_txn **out_txn)
     }
     txn->flags = flags;
     txn->durability = SDB_DURABILITY_DEFAULT;
-    txn->cursors = 0;
+    txn->cursors = NULL;
     txn->writes.indexed = !(flags & SDB_TXN_BATCH);
     txn->has_snapshot = !(flags & SDB_TXN_BATCH);
     if (txn->has_snapshot) sdb__snapshot_open(db, &txn->snapshot);
@@ -110,6 +110,7 @@ void sdb_txn_abort(sdb_txn *txn)
 
     if (!txn) return;
     db = txn->db;
+    sdb__cursors_orphan(txn);
     if (txn->has_snapshot) sdb__snapshot_close(db, &txn->snapshot);
     txn_put(db, txn);
 }
@@ -130,11 +131,9 @@ sdb_status sdb_txn_commit(sdb_txn *txn)
     if (!txn) return FAIL(SDB_INVALID, "sdb_txn_commit: txn is NULL");
     db = txn->db;
     if (txn->cursors) {
-        unsigned cursors = txn->cursors;
-
         sdb_txn_abort(txn);
-        return FAIL(SDB_INVALID, "the transaction ended with %u cursors open, and was aborted: "
-                    "close them first", cursors);
+        return FAIL(SDB_INVALID, "the transaction ended with cursors open, and was aborted: close "
+                    "them first");
     }
     if (txn->writes.count == 0) {
         sdb_txn_abort(txn);

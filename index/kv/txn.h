@@ -13,7 +13,7 @@ struct sdb_txn {
     struct write_set writes;  /* unindexed for a batch */
     struct buffer value;      /* what the last sdb_get lent out */
     sdb_durability durability;
-    unsigned cursors;         /* open ones */
+    struct sdb_cursor *cursors; /* open ones */
     struct sdb_txn *next_idle;
 };
 
@@ -30,6 +30,9 @@ SDB_MUST_USE sdb_status sdb__txn_may_read(sdb_txn *txn, const sdb_keyspace *keys
 SDB_MUST_USE sdb_status sdb__read_committed(sdb_keyspace *keyspace, struct bytes key,
                                             const struct snapshot *snapshot,
                                             struct buffer *value);
+
+/* Cuts open cursors off from their transaction, which is about to end; they can still be closed. */
+void sdb__cursors_orphan(sdb_txn *txn);
 
 static inline struct bytes bytes_of(sdb_slice slice)
 {

@@ -10,10 +10,10 @@
  */
 #include <inttypes.h>
 #include <string.h>
-#include <sdb/kv.h>
 
 #include "engine/base/bytes.h"
 #include "engine/base/status.h"
+#include "index/kv/database.h"
 #include "index/kv/ops.h"
 #include "index/kv/verify_run.h"
 #include "wal/wal.h"
@@ -38,7 +38,8 @@ static const char *judge_ops(const uint8_t *at, const uint8_t *end)
             return "holds an operation with a value that it cannot have";
         if (op.code == OP_DROP && op.key.size)
             return "holds an operation with a key that it cannot have";
-        if (op.code == OP_MAKE && (op.key.size == 0 || op.key.size > SDB_KEYSPACE_NAME_MAX))
+        if (op.code == OP_MAKE && (op.key.size > SDB_KEYSPACE_NAME_MAX ||
+                                   sdb__keyspace_judge_name(op.key)))
             return "makes a keyspace with an impossible name";
         if (op.keyspace == 0) return "changes the catalog";
         at += step;

@@ -340,7 +340,8 @@ static sdb_status catalog_entry(struct walk *w, struct bytes key, enum node_kind
     }
     if (key.data[0] == 'k' && key.size > 1 && key.size <= SDB_KEYSPACE_NAME_MAX + 1 &&
         value.size == CATALOG_VALUE) {
-        if (memchr(key.data + 1, 0, key.size - 1)) return catalog_problem(w, key, "is no name");
+        if (sdb__keyspace_judge_name((struct bytes){key.data + 1, key.size - 1}))
+            return catalog_problem(w, key, "is no name");
         tree.id = get_u32(value.data);
         tree.root = get_u64(value.data + 8);
         memcpy(tree.name, key.data + 1, key.size - 1);

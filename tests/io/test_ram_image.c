@@ -4,7 +4,7 @@
 #include "engine/base/clock.h"
 #include "tests/io/io_fixture.h"
 
-enum { CHUNK = 64, BYTES = 4000 };
+enum { CHUNK = 64, BYTES = 20000 };
 
 static struct ledger ledger;
 static const sdb_allocator counted = {ledger_resize, &ledger};
@@ -51,6 +51,32 @@ START_TEST(shared_chunks_are_copied_before_they_change)
     assert_filled(back + 10, 'a', CHUNK * 2 - 9);
     sdb__ram_image_done(&one);
     ck_assert_uint_eq(sdb__ram_image_read(&two, back, 3, 0), 3);
+    sdb__ram_image_done(&two);
+}
+END_TEST
+
+START_TEST(whole_leaves_are_dropped_from_one_image_only)
+{
+    enum { SIZE = CHUNK * 64 * 5 };
+    static char bytes[SIZE], back[SIZE];
+    struct ram_image one = empty(), two = empty();
+
+    memset(bytes, 'a', SIZE);
+    put(&one, bytes, SIZE, 0);
+    OK(sdb__ram_image_share(&two, &one));
+    OK(sdb__ram_image_zero(&two, CHUNK * 64 - 10, CHUNK * 64 * 3));
+    ck_assert(sdb__ram_image_check(&one) && sdb__ram_image_check(&two));
+    ck_assert_uint_eq(one.present, 64 * 5);
+    ck_assert_uint_eq(two.present, 64 * 2 + 1);
+    ck_assert_uint_eq(sdb__ram_image_read(&two, back, SIZE, 0), SIZE);
+    assert_filled(back, 'a', CHUNK * 64 - 10);
+    assert_filled(back + CHUNK * 64 - 10, 0, CHUNK * 64 * 3);
+    assert_filled(back + CHUNK * 64 * 4 - 10, 'a', CHUNK * 64 + 10);
+    OK(sdb__ram_image_resize(&two, 0));
+    ck_assert_uint_eq(two.present, 0);
+    ck_assert_uint_eq(sdb__ram_image_read(&one, back, SIZE, 0), SIZE);
+    assert_filled(back, 'a', SIZE);
+    sdb__ram_image_done(&one);
     sdb__ram_image_done(&two);
 }
 END_TEST
@@ -104,7 +130,7 @@ END_TEST
 
 START_TEST(failed_call_changes_no_byte)
 {
-    for (long n = 0; n < 6; n++) {
+    for (long n = 0; n < 12; n++) {
         struct ram_image one = empty(), two = empty();
         char back[CHUNK * 4];
 
@@ -112,16 +138,16 @@ START_TEST(failed_call_changes_no_byte)
         put(&one, back, sizeof back, 0);
         OK(sdb__ram_image_share(&two, &one));
         ledger.left = n;
-        /* Each needs two chunks of its own or more; one of them fails. */
-        if (sdb__ram_image_zero(&two, 10, CHUNK * 2) == SDB_OK) ck_assert_int_ge(n, 2);
-        if (sdb__ram_image_prepare(&two, CHUNK * 100, CHUNK * 5) == SDB_OK) ck_assert_int_ge(n, 5);
-        if (sdb__ram_image_reserve(&two, CHUNK * 200, CHUNK * 5) == SDB_OK) ck_assert_int_ge(n, 1);
+        /* Each needs a leaf, and then some chunks. */
+        if (sdb__ram_image_zero(&two, 10, CHUNK * 2) == SDB_OK) ck_assert_int_ge(n, 3);
+        if (sdb__ram_image_prepare(&two, CHUNK * 100, CHUNK * 5) == SDB_OK) ck_assert_int_ge(n, 6);
+        if (sdb__ram_image_reserve(&two, CHUNK * 200, CHUNK * 5) == SDB_OK) ck_assert_int_ge(n, 2);
         ledger.left = -1;
         ck_assert(sdb__ram_image_check(&two));
         ck_assert_uint_eq(two.size, sizeof back);
         ck_assert_uint_eq(sdb__ram_image_read(&two, back, sizeof back, 0), sizeof back);
         assert_filled(back, 'a', 10);
-        assert_filled(back + 10, n < 2 ? 'a' : 0, CHUNK * 2);
+        assert_filled(back + 10, n < 3 ? 'a' : 0, CHUNK * 2);
         assert_filled(back + 10 + CHUNK * 2, 'a', CHUNK * 2 - 10);
         ck_assert_uint_eq(sdb__ram_image_read(&one, back, sizeof back, 0), sizeof back);
         assert_filled(back, 'a', sizeof back);
@@ -198,6 +224,7 @@ static Suite *make_suite(void)
 
     tcase_add_checked_fixture(images, setup, teardown);
     tcase_add_test(images, shared_chunks_are_copied_before_they_change);
+    tcase_add_test(images, whole_leaves_are_dropped_from_one_image_only);
     tcase_add_test(images, holes_and_reservations_are_counted);
     tcase_add_test(images, check_sees_what_is_wrong);
     tcase_add_test(images, failed_call_changes_no_byte);

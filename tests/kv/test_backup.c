@@ -409,7 +409,7 @@ START_TEST(a_crash_leaves_a_whole_copy_or_none)
 
     OK(sdb_close(db));
     for (uint64_t step = 1; !finished; step++) {
-        for (uint64_t seed = 0; seed < 6; seed++) {
+        for (uint64_t seed = 0; seed < 16; seed++) {
             sdb_status status;
 
             OK(sdb__sim_clone(io, UINT64_MAX, &clone));
@@ -420,7 +420,7 @@ START_TEST(a_crash_leaves_a_whole_copy_or_none)
             ck_assert_int_eq(status == SDB_OK, finished);
             sdb__sim_power_off_at(clone, 0);
             (void)sdb_close(db);
-            OK(sdb__sim_restart(clone, seed == 5 ? UINT64_MAX : seed));
+            OK(sdb__sim_restart(clone, seed == 15 ? UINT64_MAX : seed));
             if (is_whole(clone, contents)) whole++;
             else ck_assert(!finished), none++;
             OK(sdb__db_open(clone, FILE_NAME, &options, &db));
@@ -594,11 +594,19 @@ END_TEST
 
 static void *write_all_anew(void *context)
 {
+    static const uint8_t big[5000] = "written anew";
     sdb_db *db = context;
-    sdb_keyspace *users;
+    sdb_keyspace *users, *files;
 
     OK(sdb_keyspace_open(db, "users", 0, &users));
+    OK(sdb_keyspace_open(db, "files", 0, &files));
     for (unsigned round = 0; round < 4; round++) {
+        for (unsigned i = 0; i < SAMPLE_FILES; i++) {
+            char key[20];
+            int size = snprintf(key, sizeof key, "file %u", i);
+
+            OK(sdb_put(NULL, files, (sdb_slice){key, (size_t)size}, (sdb_slice){big, 1500 + i * 811}));
+        }
         for (unsigned i = 0; i < SAMPLE_USERS; i++) {
             char key[20];
             int size = snprintf(key, sizeof key, "user %05u", i * 7919 % 100000);

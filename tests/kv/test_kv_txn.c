@@ -354,6 +354,28 @@ START_TEST(closed_cursors_do_not_hinder_a_commit)
 }
 END_TEST
 
+START_TEST(open_cursors_end_with_their_transaction)
+{
+    sdb_txn *txn = begin(SDB_TXN_WRITE), *next;
+    sdb_cursor *cursor[3];
+    sdb_slice key, value;
+
+    put(txn, "k", "v");
+    for (int i = 0; i < 3; i++) OK(sdb_cursor_open(txn, keyspace, NULL, &cursor[i]));
+    OK(sdb_cursor_next(cursor[1], &key, &value));
+    SAYS(sdb_txn_commit(txn), SDB_INVALID, "cursors open");
+    next = begin(SDB_TXN_WRITE); /* perhaps the same memory */
+    SAYS(sdb_cursor_next(cursor[1], &key, &value), SDB_INVALID, "has ended");
+    for (int i = 0; i < 3; i++) sdb_cursor_close(cursor[(i + 1) % 3]);
+    put(next, "l", "w");
+    OK(sdb_txn_commit(next));
+    kv_expect(keyspace, "l", "w");
+    txn = begin(SDB_TXN_READ);
+    IS(sdb_get(txn, keyspace, TEXT("k"), &value), SDB_NOTFOUND);
+    sdb_txn_abort(txn);
+}
+END_TEST
+
 START_TEST(savepoints_nest)
 {
     sdb_txn *txn = begin(SDB_TXN_WRITE);
@@ -501,6 +523,7 @@ int main(void)
     tcase_add_test(cases, write_skew_is_allowed);
     tcase_add_test(cases, batches_never_conflict_and_cannot_read);
     tcase_add_test(cases, closed_cursors_do_not_hinder_a_commit);
+    tcase_add_test(cases, open_cursors_end_with_their_transaction);
     tcase_add_test(cases, savepoints_nest);
     tcase_add_test(cases, run_repeats_until_there_is_no_conflict);
     tcase_add_test(cases, levels_say_what_survives_power_failure);
