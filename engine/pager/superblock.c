@@ -102,10 +102,10 @@ sdb_status sdb__superblock_decode(const uint8_t from[SUPERBLOCK_SIZE], struct su
 static sdb_status judge_stub(struct io_queue *queue, struct io_file *file, uint64_t size)
 {
     uint8_t bytes[sizeof magic];
+    size_t common = size < sizeof magic ? (size_t)size : sizeof magic;
 
-    if (size < sizeof bytes ||
-        sdb__io_read(queue, file, bytes, sizeof bytes, 0) != SDB_OK ||
-        memcmp(bytes, magic, sizeof magic) != 0)
+    if (common) TRY(sdb__io_read(queue, file, bytes, common, 0));
+    if (common == 0 || memcmp(bytes, magic, common) != 0)
         return FAIL(SDB_INVALID, "%s: this is not an sdb database (it does not begin as one)",
                     sdb__io_path(file));
     return FAIL(SDB_CORRUPT, "%s: the file has only %llu bytes: it was cut short; restore a backup",

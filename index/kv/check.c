@@ -65,7 +65,20 @@ sdb_status sdb_check(sdb_db *db, sdb_problem_fn report, sdb_progress_fn progress
     return status;
 }
 
-/* SDB_INVALID when the file is none yet: empty, or its birth was cut short. */
+/* SDB_INVALID for a file that is too short for superblocks, and does not begin as one either. */
+static sdb_status judge_short(struct io *io, struct io_file *file)
+{
+    struct superblock_pair pair;
+    struct io_queue *queue;
+    sdb_status status;
+
+    TRY(sdb__io_queue_new(io, 1, &queue));
+    status = sdb__superblock_read(queue, file, &pair);
+    sdb__io_queue_free(queue);
+    return status == SDB_CORRUPT ? SDB_OK : status; /* what is damaged is reported */
+}
+
+/* SDB_INVALID when the file is none, or none yet: empty, or its birth was cut short. */
 static sdb_status judge_birth(struct io *io, const sdb_allocator *allocator, const char *path,
                               struct io_file *file)
 {
@@ -87,6 +100,8 @@ static sdb_status judge_birth(struct io *io, const sdb_allocator *allocator, con
         } else if (status == SDB_NOTFOUND) {
             status = SDB_OK;
         }
+        if (status == SDB_OK && bytes < SUPERBLOCK_SLOTS * SUPERBLOCK_SIZE)
+            status = judge_short(io, file);
     }
     sdb__mem_free(allocator, marker);
     return status;

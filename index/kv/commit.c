@@ -198,11 +198,15 @@ static sdb_status change(sdb_db *db, const struct write_set *w, uint64_t commit,
                          struct prepared *prepared)
 {
     bool keep = sdb__snapshot_apply(db, w->count);
-    sdb_status status = SDB_OK;
+    bool large = w->count > QUIET_MOST;
+    sdb_status status = large ? sdb__apply_sorted(db, w, commit, keep) : SDB_END;
 
-    for (const struct write_chunk *chunk = w->first; chunk && status == SDB_OK;
-         chunk = chunk->next)
-        status = sdb__apply(db, chunk->data, chunk->used, commit, keep, prepared);
+    if (status == SDB_END) { /* in the order of the log, as recovery does */
+        status = SDB_OK;
+        for (const struct write_chunk *chunk = w->first; chunk && status == SDB_OK;
+             chunk = chunk->next)
+            status = sdb__apply(db, chunk->data, chunk->used, commit, keep, prepared);
+    }
     if (status != SDB_OK) {
         status = sdb__db_kill(db, status);
         commit = db->last_commit; /* lets waiting snapshots go on; the handle is dead */

@@ -170,6 +170,12 @@ struct prepared {
  */
 SDB_MUST_USE sdb_status sdb__apply(sdb_db *db, const uint8_t *ops, size_t size, uint64_t commit,
                                    bool keep, struct prepared *prepared);
+/*
+ * Applies a write set in the order of its keys. SDB_END: it cannot be done so (large values, no
+ * memory to sort), and nothing was applied.
+ */
+SDB_MUST_USE sdb_status sdb__apply_sorted(sdb_db *db, const struct write_set *writes,
+                                          uint64_t commit, bool keep);
 /* Replays log `log_id` from where the superblock ends; then the database needs no log. */
 SDB_MUST_USE sdb_status sdb__recover(sdb_db *db, uint64_t log_id);
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz_file.c: any bytes as a database file. Checking it, opening it, reading, changing and copying it must not crash,
- * hang or cost more than its share; and what the check calls sound must behave as such.
+ * fuzz_file.c: any bytes as a database file. Checking it, opening it, reading, changing and copying
+ * it must not crash, hang or cost more than its share; and what the check calls sound must behave
+ * as such.
  *
  * The first byte of the input says how the rest is taken.
  *   0 mod 4   the rest is the file, as it is.
  *   1 mod 4   the same, with every checksum put right, from the pages up to the superblocks.
- *   else      a small real database, to which the rest does something: a list of orders of ORDER bytes each (kind,
- *             page, place, value; see obey), after which the checksums are put right.
+ *   else      a small real database, to which the rest does something: a list of orders of ORDER
+ *             bytes each (kind, page, place, value; see obey), after which the checksums are put
+ *             right.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,7 +151,8 @@ static uint8_t *at_place(const struct bytes_of *f, uint64_t place, size_t size)
 {
     uint64_t offset = (place & ((UINT64_C(1) << 40) - 1)) * BLOCK;
 
-    return offset >= 8192 && offset <= f->size && size <= f->size - offset ? f->data + offset : NULL;
+    if (offset < 8192 || offset > f->size || size > f->size - offset) return NULL;
+    return f->data + offset;
 }
 
 static uint32_t page_size_of(const struct bytes_of *f)
@@ -380,7 +383,8 @@ static void use(struct io *io, sdb_db *db, bool sound, uint64_t entries)
     if (sound) MUST(status == SDB_OK);
     if (status == SDB_OK && sound)
         MUST(sdb__check_file(io, &modest, "copy.sdb", NULL, NULL, NULL, NULL) == SDB_OK);
-    for (name[0] = 0, count = 0; count < 8 && sdb_keyspace_next(db, name, name) == SDB_OK; count++) {
+    name[0] = 0;
+    for (count = 0; count < 8 && sdb_keyspace_next(db, name, name) == SDB_OK; count++) {
         status = sdb_keyspace_open(db, name, SDB_KEYSPACE_MUST_EXIST, &keyspace);
         if (status == SDB_OK) status = change(keyspace);
         if (sound) MUST(status == SDB_OK);

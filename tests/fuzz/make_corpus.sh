@@ -52,6 +52,9 @@ printf '\0\1\40\0\1\2\3\4' | seed fuzz_file order-bytes 2
 printf '\1\2\3\0\5\0\0\0\2\3\1\0\0\20\0\0' | seed fuzz_file order-child 2
 printf '\3\1\0\0\2\0\0\0\4\2\0\0\100\0\0\0' | seed fuzz_file order-place 2
 printf '\6\1\2\0\0\0\0\0\7\0\3\0\5\0\0\0' | seed fuzz_file order-slot 3
+# found once: reading on for ever, and a name that the check let pass
+printf '\6\25\2\0\5\0\0\0' | seed fuzz_file order-gap 2
+printf '\10\24\140\0\1\0\0\0' | seed fuzz_file order-name 2
 
 # ---- logs: what a program that was killed left, without the segment's header --------------------
 mkfifo script

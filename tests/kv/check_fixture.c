@@ -2,6 +2,7 @@
 /* check_fixture.c */
 #include "tests/kv/check_fixture.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,6 +185,32 @@ void image_write(struct io *io, const char *path, const struct image *image)
     sdb__io_close(file);
 }
 
+struct image sample;
+
+void sample_setup(void)
+{
+    struct io *io;
+
+    OK(sdb__io_new_memory(&sdb__mem_default, &io));
+    sample_make(io);
+    sample = image_read(io, FILE_NAME);
+    sdb__io_free(io);
+}
+
+void sample_teardown(void)
+{
+    free(sample.bytes);
+}
+
+struct image sample_copy(void)
+{
+    struct image image = {malloc(sample.size), sample.size};
+
+    ck_assert_ptr_nonnull(image.bytes);
+    memcpy(image.bytes, sample.bytes, sample.size);
+    return image;
+}
+
 /* ---- the format ---------------------------------------------------------------------------- */
 
 static uint64_t first_of(uint64_t place)
@@ -313,6 +340,21 @@ uint64_t image_root(const struct image *image, const char *keyspace)
     return get_u64(image_catalog(image, key) + 8);
 }
 
+uint8_t *cell_of(uint8_t *page, unsigned slot)
+{
+    return page + get_u16(page + 32 + slot * 8 + 4);
+}
+
+size_t suffix_of(const uint8_t *page, unsigned slot)
+{
+    return get_u16(page + 32 + slot * 8 + 6);
+}
+
+uint8_t *child_of(uint8_t *page, unsigned slot)
+{
+    return cell_of(page, slot) + suffix_of(page, slot);
+}
+
 /* ---- problems ------------------------------------------------------------------------------ */
 
 void problems_note(void *context, const char *problem)
@@ -358,4 +400,71 @@ bool problem_says(const struct problems *p, const char *word, ...)
         if (!next) return true;
     }
     return false;
+}
+
+void assert_clean(const struct problems *p)
+{
+    ck_assert_msg(p->status == SDB_OK, "%s: %s; %s", sdb_status_name(p->status), p->text[0],
+                  sdb_errmsg());
+}
+
+/* ---- trouble and company -------------------------------------------------------------------- */
+
+static void *resize_frugally(void *context, void *memory, size_t size)
+{
+    struct frugal *f = context;
+    void *result;
+
+    if (size == 0) {
+        if (memory) f->live--;
+        free(memory);
+        return NULL;
+    }
+    if (++f->requests == f->fail_at) return NULL;
+    result = realloc(memory, size);
+    if (result && !memory) f->live++;
+    return result;
+}
+
+void frugal_init(struct frugal *f)
+{
+    *f = (struct frugal){.allocator = {resize_frugally, f}};
+}
+
+static void *write_all_anew(void *context)
+{
+    static const uint8_t big[5000] = "written anew";
+    sdb_db *db = context;
+    sdb_keyspace *users, *files;
+
+    OK(sdb_keyspace_open(db, "users", 0, &users));
+    OK(sdb_keyspace_open(db, "files", 0, &files));
+    for (unsigned round = 0; round < 4; round++) {
+        for (unsigned i = 0; i < SAMPLE_FILES; i++) {
+            char key[20];
+            int size = snprintf(key, sizeof key, "file %u", i);
+
+            OK(sdb_put(NULL, files, (sdb_slice){key, (size_t)size},
+                       (sdb_slice){big, 1500 + i * 811}));
+        }
+        for (unsigned i = 0; i < SAMPLE_USERS; i++) {
+            char key[20];
+            int size = snprintf(key, sizeof key, "user %05u", i * 7919 % 100000);
+
+            OK(sdb_put(NULL, users, (sdb_slice){key, (size_t)size}, (sdb_slice){&round, 4}));
+        }
+        OK(sdb_checkpoint(db));
+    }
+    return NULL;
+}
+
+int write_meanwhile(void *db, uint64_t done, uint64_t total)
+{
+    pthread_t thread;
+
+    (void)done;
+    (void)total;
+    ck_assert_int_eq(pthread_create(&thread, NULL, write_all_anew, db), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    return 0;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check_fixture.h: a small database with something of everything, its file as bytes, and a forger who
- * changes bytes of it and puts the checksums right again.
+ * check_fixture.h: a small database with something of everything, its file as bytes, and a forger
+ * who changes bytes of it and puts the checksums right again.
  *
- * The forger reads the file by docs/format/file.md and not through the engine: a second implementation of reading.
+ * The forger reads the file by docs/format/file.md and not through the engine: a second
+ * implementation of reading.
  */
 #ifndef SDB_TESTS_KV_CHECK_FIXTURE_H
 #define SDB_TESTS_KV_CHECK_FIXTURE_H
@@ -27,7 +28,7 @@
 enum { SAMPLE_PAGE = 4096, SAMPLE_USERS = 280, SAMPLE_LONG = 12, SAMPLE_FILES = 5 };
 
 sdb_options sample_options(void); /* small pages, no threads */
-/* Fills a database: keyspaces "users" (small), "long keys" (layers), "files" (extents), "empty"; and free space. */
+/* "users" (small values), "long keys" (layers), "files" (extents), "empty"; and free space. */
 void sample_fill(sdb_db *db);
 /* Makes FILE_NAME on `io`, fills it, closes it. */
 void sample_make(struct io *io);
@@ -41,6 +42,12 @@ struct image {
     uint8_t *bytes;
     size_t size;
 };
+/* The file of sample_make, made once: fixtures of a test case. */
+extern struct image sample;
+void sample_setup(void);
+void sample_teardown(void);
+struct image sample_copy(void);
+
 struct image image_read(struct io *io, const char *path);
 void image_write(struct io *io, const char *path, const struct image *image);
 
@@ -62,6 +69,11 @@ uint64_t image_root(const struct image *image, const char *keyspace);
 /* Where the catalog has the value of an entry. */
 uint8_t *image_catalog(const struct image *image, const char *key);
 
+/* A slot's cell in a page, the size of its key's suffix, and what stands behind that. */
+uint8_t *cell_of(uint8_t *page, unsigned slot);
+size_t suffix_of(const uint8_t *page, unsigned slot);
+uint8_t *child_of(uint8_t *page, unsigned slot);
+
 /* ---- problems as they are reported ---- */
 
 struct problems {
@@ -75,7 +87,28 @@ void problems_note(void *context, const char *problem);
 void check_on(struct io *io, const char *path, struct problems *out);
 /* Checks an image. */
 void check_image(const struct image *image, struct problems *out);
+void assert_clean(const struct problems *p);
 /* True when some problem has all the words (the list ends with NULL). */
 bool problem_says(const struct problems *p, const char *word, ...);
+
+#define SAYS(p, ...)                                                                               \
+    ck_assert_msg(problem_says((p), __VA_ARGS__, NULL), "%u problems, first: %s", (p)->count,     \
+                  (p)->text[0])
+
+/* ---- trouble and company ---- */
+
+/* An allocator that refuses its n-th request (0: none), and counts what is not given back. */
+struct frugal {
+    sdb_allocator allocator;
+    uint64_t requests, fail_at;
+    int64_t live;
+};
+void frugal_init(struct frugal *f);
+
+/*
+ * A sdb_progress_fn whose context is a database: writes all of "users" and "files" anew, four
+ * times, each with a checkpoint, from a thread of its own, since a callback must not.
+ */
+int write_meanwhile(void *db, uint64_t done, uint64_t total);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_backup.c: claims about sdb_backup: the copy is whole or it is not there, and nobody waits for it. */
+/* test_backup.c: claims about sdb_backup: the copy is whole or it is not there; nobody waits. */
 #include "tests/kv/check_fixture.h"
 
 #include <pthread.h>
@@ -436,38 +436,17 @@ START_TEST(a_crash_leaves_a_whole_copy_or_none)
 }
 END_TEST
 
-struct frugal {
-    uint64_t requests, fail_at;
-    int64_t live;
-};
-
-static void *resize_frugally(void *context, void *memory, size_t size)
-{
-    struct frugal *f = context;
-    void *result;
-
-    if (size == 0) {
-        if (memory) f->live--;
-        free(memory);
-        return NULL;
-    }
-    if (++f->requests == f->fail_at) return NULL;
-    result = realloc(memory, size);
-    if (result && !memory) f->live++;
-    return result;
-}
-
 START_TEST(a_backup_without_memory_says_so)
 {
-    struct frugal f = {0};
-    sdb_allocator allocator = {resize_frugally, &f};
+    struct frugal f;
     sdb_options options = sample_options();
     sdb_status status = SDB_NOMEM;
     uint64_t contents;
     struct io *io;
     sdb_db *db;
 
-    options.allocator = &allocator;
+    frugal_init(&f);
+    options.allocator = &f.allocator;
     OK(sdb__sim_new(&sdb__mem_default, 1, &io));
     OK(sdb__db_open(io, FILE_NAME, &options, &db));
     sample_fill(db);
@@ -591,43 +570,6 @@ START_TEST(a_backup_is_one_instant_while_writers_go_on)
     ck_assert_int_eq(rmdir(folder), 0);
 }
 END_TEST
-
-static void *write_all_anew(void *context)
-{
-    static const uint8_t big[5000] = "written anew";
-    sdb_db *db = context;
-    sdb_keyspace *users, *files;
-
-    OK(sdb_keyspace_open(db, "users", 0, &users));
-    OK(sdb_keyspace_open(db, "files", 0, &files));
-    for (unsigned round = 0; round < 4; round++) {
-        for (unsigned i = 0; i < SAMPLE_FILES; i++) {
-            char key[20];
-            int size = snprintf(key, sizeof key, "file %u", i);
-
-            OK(sdb_put(NULL, files, (sdb_slice){key, (size_t)size}, (sdb_slice){big, 1500 + i * 811}));
-        }
-        for (unsigned i = 0; i < SAMPLE_USERS; i++) {
-            char key[20];
-            int size = snprintf(key, sizeof key, "user %05u", i * 7919 % 100000);
-
-            OK(sdb_put(NULL, users, (sdb_slice){key, (size_t)size}, (sdb_slice){&round, 4}));
-        }
-        OK(sdb_checkpoint(db));
-    }
-    return NULL;
-}
-
-static int write_meanwhile(void *context, uint64_t done, uint64_t total)
-{
-    pthread_t thread;
-
-    (void)done;
-    (void)total;
-    ck_assert_int_eq(pthread_create(&thread, NULL, write_all_anew, context), 0);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
-    return 0;
-}
 
 START_TEST(a_backup_has_its_checkpoint_whatever_is_written_meanwhile)
 {

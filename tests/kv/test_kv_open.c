@@ -166,8 +166,8 @@ START_TEST(foreign_file_is_refused_and_left_alone)
     ck_assert_uint_eq(fread(back, 1, sizeof back, file), sizeof back);
     (void)fclose(file);
     ck_assert_int_eq(memcmp(text, back, sizeof text), 0);
-    ck_assert_int_eq(truncate(path, 5), 0);
-    IS(sdb_open(path, &options, &db), SDB_CORRUPT);
+    ck_assert_int_eq(truncate(path, 5), 0); /* too short for any judgement but this */
+    SAYS(sdb_open(path, &options, &db), SDB_INVALID, "not an sdb database");
 }
 END_TEST
 

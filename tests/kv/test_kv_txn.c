@@ -4,8 +4,11 @@
  */
 #include "tests/kv/kv_fixture.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "engine/base/clock.h"
 
 static struct io *io;
 static sdb_options options;
@@ -341,6 +344,51 @@ START_TEST(batches_never_conflict_and_cannot_read)
 }
 END_TEST
 
+/* Each of 500 keys as the array says: "" is no such key. */
+static void expect_keys(char expected[500][16])
+{
+    char key[16];
+
+    for (unsigned i = 0; i < 500; i++) {
+        uint8_t value[16];
+        size_t size = 0;
+        sdb_status status;
+
+        snprintf(key, sizeof key, "%u", i * 7919 % 500);
+        status = sdb_get_copy(keyspace, kv_slice(key), value, sizeof value, &size);
+        ck_assert_int_eq(status, expected[i][0] ? SDB_OK : SDB_NOTFOUND);
+        ck_assert_uint_eq(size, strlen(expected[i]));
+        ck_assert_mem_eq(value, expected[i], size);
+    }
+}
+
+START_TEST(large_batches_end_as_they_stand)
+{
+    static char expected[500][16];
+    sdb_txn *batch = begin(SDB_TXN_BATCH);
+    uint64_t random = 11;
+
+    memset(expected, 0, sizeof expected);
+    for (unsigned n = 0; n < 6000; n++) { /* each key a dozen times: the last one counts */
+        unsigned i = (unsigned)random_below(&random, 500);
+        char key[16];
+
+        snprintf(key, sizeof key, "%u", i * 7919 % 500);
+        if (random_below(&random, 4) == 0) {
+            OK(sdb_del(batch, keyspace, kv_slice(key)));
+            expected[i][0] = 0;
+        } else {
+            snprintf(expected[i], sizeof expected[i], "v%u", n);
+            put(batch, key, expected[i]);
+        }
+    }
+    OK(sdb_txn_commit(batch));
+    expect_keys(expected);
+    lose_power(); /* recovery applies it in the order of the log */
+    expect_keys(expected);
+}
+END_TEST
+
 START_TEST(closed_cursors_do_not_hinder_a_commit)
 {
     sdb_txn *txn = begin(SDB_TXN_WRITE);
@@ -522,6 +570,7 @@ int main(void)
     tcase_add_test(cases, deletes_conflict_too);
     tcase_add_test(cases, write_skew_is_allowed);
     tcase_add_test(cases, batches_never_conflict_and_cannot_read);
+    tcase_add_test(cases, large_batches_end_as_they_stand);
     tcase_add_test(cases, closed_cursors_do_not_hinder_a_commit);
     tcase_add_test(cases, open_cursors_end_with_their_transaction);
     tcase_add_test(cases, savepoints_nest);
