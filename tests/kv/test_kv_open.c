@@ -263,6 +263,27 @@ START_TEST(missing_log_is_told_and_can_be_done_without)
 }
 END_TEST
 
+START_TEST(damaged_newer_superblock_does_not_hide_its_log)
+{
+    for (unsigned slot = 0; slot < SUPERBLOCK_SLOTS; slot++) { /* one of them is the newer */
+        struct io *io = kv_disk(1);
+
+        db = kv_open(io, &options);
+        kv_put_text(kv_keyspace(db, "a"), "key", "old");
+        OK(sdb_close(db)); /* cleanly: the older one will name no log */
+        db = kv_open(io, &options);
+        kv_put_text(kv_keyspace(db, "a"), "key", "new");
+        OK(sdb__sim_restart(io, 0));
+        (void)!sdb_close(db);
+        OK(sdb__sim_flip(io, KV_PATH, slot * SUPERBLOCK_SIZE + 200, 3));
+        db = kv_open(io, &options);
+        kv_expect(kv_keyspace(db, "a"), "key", "new");
+        OK(sdb_close(db));
+        sdb__io_free(io);
+    }
+}
+END_TEST
+
 START_TEST(discarding_a_sound_log_is_not_done)
 {
     struct io *io = crashed_disk();
@@ -420,6 +441,7 @@ int main(void)
     tcase_add_test(cases, truncated_file_is_damage_at_every_length);
     tcase_add_test(cases, unborn_database_is_begun_again);
     tcase_add_test(cases, missing_log_is_told_and_can_be_done_without);
+    tcase_add_test(cases, damaged_newer_superblock_does_not_hide_its_log);
     tcase_add_test(cases, discarding_a_sound_log_is_not_done);
     tcase_add_test(cases, reader_does_not_recover);
     tcase_add_test(cases, close_waits_for_transactions);
