@@ -132,6 +132,18 @@ static void take_signal(int number, const struct sigaction *action)
     (void)sigaction(number, action, NULL);
 }
 
+/*
+ * Ctrl-C at a prompt is a key like any other, so it is taken even when SIGINT came ignored: a
+ * script's background jobs get it so, and a terminal may well be opened below one.
+ */
+static void take_interrupt(bool interactive, const struct sigaction *action)
+{
+    if (interactive)
+        (void)sigaction(SIGINT, action, NULL);
+    else
+        take_signal(SIGINT, action);
+}
+
 void tool_catch_signals(bool interactive)
 {
     struct sigaction action;
@@ -140,7 +152,7 @@ void tool_catch_signals(bool interactive)
     action.sa_handler = on_signal;
     action.sa_flags = interactive ? 0 : (int)SA_RESETHAND;
     (void)sigemptyset(&action.sa_mask);
-    take_signal(SIGINT, &action);
+    take_interrupt(interactive, &action);
     take_signal(SIGTERM, &action);
     take_signal(SIGHUP, &action);
     (void)signal(SIGPIPE, SIG_IGN);

@@ -77,6 +77,12 @@ typed t.sdb '\020\020\n' '.quit\n'
 like "$out" "*
 1
 *left with 0" "the history comes back"
+trap '' INT
+typed t.sdb 'put users carol "abc\n' '\003' 'get users alice\n' '.quit\n'
+like "$out" "*
+1
+*left with 0" "Ctrl-C is a key even where the signal came ignored"
+trap - INT
 XDG_STATE_HOME=$work/state
 export XDG_STATE_HOME
 typed t.sdb '.keyspaces\n' '.quit\n'
