@@ -19,6 +19,7 @@ enum { IDLE_MOST = 16, RUN_TIMEOUT_MS = 10000, RUN_PAUSE_FIRST_US = 20, RUN_PAUS
 
 static void txn_free(sdb_txn *txn)
 {
+    sdb__cursor_free(txn->spare);
     sdb__writes_done(&txn->writes);
     sdb__buffer_done(txn->db->allocator, &txn->value);
     sdb__mem_free(txn->db->allocator, txn);
