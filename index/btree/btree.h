@@ -122,7 +122,10 @@ typedef sdb_status (*btree_leaf_fn)(void *context, const struct btree_leaf *leaf
 SDB_MUST_USE sdb_status sdb__btree_leaf_read(const struct btree *tree, struct btree_place place,
                                              bool before, unsigned most, btree_leaf_fn visit,
                                              void *context, struct btree_leaf *leaf);
-/* Copies the rest of its cells. False: the leaf has changed since, read anew from the last key. */
+/*
+ * Copies the rest of its cells. False: the leaf has changed since, and the copy is of no use any
+ * more: read anew, from a key that was remembered.
+ */
 bool sdb__btree_leaf_rest(const struct btree *tree, struct btree_leaf *leaf);
 /*
  * Where the next leaf begins (for reading on), written to `to`, which has room for outer_size +

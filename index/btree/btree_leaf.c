@@ -4,8 +4,8 @@
  *
  * Idea: copying a page costs less than looking after each of its keys alone, and what was copied
  * stays as it was for as long as the reader likes. Who may want a few keys only copies their cells,
- * and the rest if it comes to that and the page is still the same. Neighbours are found by key, from
- * the root, so leaves need no links.
+ * and the rest if it comes to that and the page is still the same. Neighbours are found by key,
+ * from the root, so leaves need no links.
  * Invariants: I1 a copy holds all keys of its tree between its fences, as of one instant; of those
  *   whose cells are not in it, it knows the number.
  * Costs: one descent and one page copy a leaf; a seek copies the slots and a few cells.

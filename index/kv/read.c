@@ -2,9 +2,9 @@
 /*
  * read.c: single values.
  *
- * Idea: while the key's leaf does not change, the tree's value and the version store agree; what the
- * snapshot sees is copied out then. Only a large value is read later, and an open snapshot keeps
- * it from going away.
+ * Idea: while the key's leaf does not change, the tree's value and the version store agree; what
+ * the snapshot sees is copied out then. Only a large value is read later, and an open snapshot
+ * keeps it from going away.
  * Invariants: I1 a large value is read only under a snapshot that was open when it was found.
  * Costs: one descent and one copy of the value. Not here: reading without a copy.
  */

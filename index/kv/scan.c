@@ -15,7 +15,8 @@
  * around it.
  * Invariants: I1 keys come strictly in order. I2 every key that the snapshot sees comes exactly
  *   once: a copy says all about the keys between its fences, and the next begins where it ends.
- * Costs: a page copy a leaf (a few cells, at a seek), a key copy an entry. Not here: a transaction's own changes (cursor.c).
+ * Costs: a page copy a leaf (a few cells, at a seek), a key copy an entry. Not here: a
+ * transaction's own changes (cursor.c).
  */
 #include "index/kv/scan.h"
 
@@ -216,8 +217,8 @@ static sdb_status slot_place(struct scan *scan, unsigned slot, struct btree_plac
 }
 
 /*
- * The key of a slot, or of a version if that is further along in the direction of the scan: what has
- * been passed last. A slot or version that is not there (`has_…` false) does not count.
+ * The key of a slot, or of a version if that is further along in the direction of the scan: what
+ * has been passed last. A slot or version that is not there (`has_…` false) does not count.
  */
 static sdb_status passed_place(struct scan *scan, bool has_slot, unsigned slot, bool has_version,
                                size_t version, int direction, struct btree_place *out)
@@ -238,21 +239,21 @@ static sdb_status passed_place(struct scan *scan, bool has_slot, unsigned slot, 
 
 /*
  * Copies the rest of the leaf, now that the scan has come to cells that were left out; if the leaf
- * has changed, reads on from where the scan is. There is a cell that was copied: it has been passed.
+ * has changed, reads on from where the scan is. There is a cell that was copied: it has been
+ * passed.
  */
 static sdb_status load_rest(struct scan *scan, bool before)
 {
     struct btree_place place;
 
-    if (sdb__btree_leaf_rest(&scan->keyspace->tree, &scan->leaf)) return SDB_OK;
-    if (before) {
+    if (before)
         TRY(passed_place(scan, scan->slot < scan->leaf.to, scan->slot,
                          scan->version < scan->version_count, scan->version, -1, &place));
-        return load(scan, place, true, false, 0);
-    }
-    TRY(passed_place(scan, scan->slot > scan->leaf.from, scan->slot - 1, scan->version > 0,
-                     scan->version - 1, 1, &place));
-    return load(scan, place, false, true, 0);
+    else
+        TRY(passed_place(scan, scan->slot > scan->leaf.from, scan->slot - 1, scan->version > 0,
+                         scan->version - 1, 1, &place));
+    if (sdb__btree_leaf_rest(&scan->keyspace->tree, &scan->leaf)) return SDB_OK;
+    return load(scan, place, before, !before, 0);
 }
 
 static bool begins_with(struct bytes key, struct bytes prefix)

@@ -119,7 +119,7 @@ void sdb_txn_abort(sdb_txn *txn)
 /* Frees what dropped keyspaces left, if nobody else will. */
 static sdb_status tidy(sdb_db *db)
 {
-    if (db->has_worker || atomic_load_explicit(&db->unfreed, memory_order_relaxed) == 0)
+    if (db->has_workers || atomic_load_explicit(&db->unfreed, memory_order_relaxed) == 0)
         return SDB_OK;
     return sdb__keyspaces_tidy(db);
 }
