@@ -6,7 +6,9 @@
  * the word that names the frame. Who waits does them in a row, who does not has the read as an
  * operation of his own in between.
  * Invariants: I1 a page's bytes are verified against the map before anyone else can see them. I2
- *   the word is latched exclusively from before the first step until after the last.
+ *   the word is latched exclusively while the verdict is found, and the map then still says what it
+ *   said when the read began: a place that is given up meanwhile may get other bytes, but is then
+ *   not the page's any more.
  * Costs: one read of page_size bytes. Not here: choosing victims (pool.c), waiting (latch.c).
  */
 #include "engine/pager/fetch.h"
@@ -94,31 +96,45 @@ sdb_status sdb__fetch_begin(struct pager *p, uint64_t id, struct fetch *f,
                             enum fetch_answer *out_answer)
 {
     uint64_t word;
-    sdb_status status;
 
     TRY(sdb__pool_judge_id(p, id));
     word = atomic_load_explicit(&p->words[id], memory_order_relaxed);
     *out_answer = word & WORD_EXCLUSIVE ? FETCH_BUSY : FETCH_HERE;
     if (word & (WORD_FRAME_MASK | WORD_EXCLUSIVE)) return SDB_OK;
-    *out_answer = FETCH_BUSY;
-    if (!atomic_compare_exchange_strong_explicit(&p->words[id], &word, word | WORD_EXCLUSIVE,
-                                                 memory_order_acquire, memory_order_relaxed))
-        return SDB_OK;
     f->id = id;
-    f->word = word;
-    status = prepare(p, f);
-    if (status != SDB_OK) {
-        give_up(p, f);
-        return status;
-    }
+    TRY(prepare(p, f));
     *out_answer = FETCH_BEGUN;
     return SDB_OK;
 }
 
+/* Latches the word of a page that is still absent, and still where it was read from. */
+static bool latch_absent(struct pager *p, struct fetch *f)
+{
+    struct map_entry entry;
+    uint64_t word = atomic_load_explicit(&p->words[f->id], memory_order_relaxed);
+
+    if ((word & (WORD_FRAME_MASK | WORD_EXCLUSIVE)) ||
+        !atomic_compare_exchange_strong_explicit(&p->words[f->id], &word, word | WORD_EXCLUSIVE,
+                                                 memory_order_acquire, memory_order_relaxed))
+        return false;
+    f->word = word;
+    (void)pthread_mutex_lock(&p->map_lock);
+    entry = sdb__map_get(&p->map, f->id);
+    (void)pthread_mutex_unlock(&p->map_lock);
+    if (entry.place == f->entry.place && entry.checksum == f->entry.checksum) return true;
+    give_up(p, f);
+    return false;
+}
+
 sdb_status sdb__fetch_end(struct pager *p, struct fetch *f)
 {
-    sdb_status status = f->op.status == SDB_OK ? SDB_OK : sdb__io_fail(&f->op);
+    sdb_status status;
 
+    if (!latch_absent(p, f)) {
+        sdb__pool_frame_return(p, f->frame);
+        return SDB_OK;
+    }
+    status = f->op.status == SDB_OK ? SDB_OK : sdb__io_fail(&f->op);
     if (status == SDB_OK && f->op.done < f->op.size)
         status = FAIL(SDB_CORRUPT, "%s ends before page %llu at byte %llu: restore a backup",
                       sdb__io_path(f->op.file), (unsigned long long)f->id,

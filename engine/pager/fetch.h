@@ -7,8 +7,8 @@
  *       FETCH_BUSY   somebody has it latched exclusively: it is being read, or changed
  *       FETCH_BEGUN  submit fetch.op to a queue; when it has come back: sdb__fetch_end
  *
- * Between begin and end the page's word is latched exclusively. Whoever has a fetch begun must
- * therefore not latch pages: it could wait for itself.
+ * Between begin and end the page is as absent as before, and nothing is latched: others may bring
+ * it in meanwhile, or change it; what was read for nothing is thrown away then.
  *
  * Threads: any; a fetch belongs to one.
  */
@@ -30,7 +30,10 @@ enum fetch_answer { FETCH_HERE, FETCH_BUSY, FETCH_BEGUN };
 /* Fails as latching the page would; it is as absent as before then. */
 SDB_MUST_USE sdb_status sdb__fetch_begin(struct pager *pager, uint64_t id, struct fetch *fetch,
                                          enum fetch_answer *out_answer);
-/* Judges what was read and publishes the page, unlatched. On failure it is as absent as before. */
+/*
+ * Judges what was read and publishes the page, unlatched, unless that is of no use any more: then
+ * look for it anew. On failure it is as absent as before.
+ */
 SDB_MUST_USE sdb_status sdb__fetch_end(struct pager *pager, struct fetch *fetch);
 
 /*

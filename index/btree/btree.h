@@ -66,6 +66,15 @@ typedef sdb_status (*btree_visit_fn)(void *context, const struct btree_value *va
 /* Visits the value of a key. Never answers SDB_NOTFOUND of its own accord. */
 SDB_MUST_USE sdb_status sdb__btree_get(const struct btree *tree, struct bytes key,
                                        btree_visit_fn visit, void *context);
+/*
+ * sdb__btree_get that waits for nothing. DONE: *out_status is the answer. MISSING: page
+ * *out_missing is not in memory, or is being changed; go on when it has come. HARD: only
+ * sdb__btree_get can tell.
+ */
+enum btree_step { BTREE_DONE, BTREE_MISSING, BTREE_HARD };
+enum btree_step sdb__btree_get_step(const struct btree *tree, struct bytes key,
+                                    btree_visit_fn visit, void *context, uint64_t *out_missing,
+                                    sdb_status *out_status);
 /* Sets a key's value. What happens to an extent of the old value is the visitor's business. */
 SDB_MUST_USE sdb_status sdb__btree_put(const struct btree *tree, struct bytes key,
                                        const struct btree_value *value, btree_visit_fn visit,

@@ -373,7 +373,8 @@ sdb_status sdb_close(sdb_db *db)
     open = db->transaction_count;
     (void)pthread_mutex_unlock(&db->snapshot_lock);
     if (open)
-        return FAIL(SDB_BUSY, "%s: %" PRIu64 " transactions are still open: end them first",
+        return FAIL(SDB_BUSY, "%s: %" PRIu64 " transactions are still open: end them first (a "
+                    "get queue counts as one)",
                     db->path, open);
     sdb__workers_stop(db);
     status = close_cleanly(db);
