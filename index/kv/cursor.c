@@ -7,7 +7,8 @@
  * asked anew at each step, so what the transaction does between two steps is seen.
  * Invariants: I1 the scan's entry, if it has one, lies on the far side of the cursor's position, or
  * is it. I2 a move that fails leaves the cursor where it was: `key` is its place, and the scan is
- * set up anew from there (direction 0).
+ * set up anew from there (direction 0). I3 all keys between two places that a move joined are in
+ *   the transaction's read set, if it keeps one.
  * Costs: without own changes, those of the scan. Not here: reading ahead.
  */
 #include <string.h>
@@ -28,6 +29,7 @@ struct sdb_cursor {
     bool on_scan;           /* the cursor's entry is the scan's */
     enum where where;
     struct buffer key;      /* the position, when it is not the scan's */
+    struct buffer previous; /* `key` before it last came to an own entry */
     struct buffer value;    /* a large value */
     struct buffer target;   /* what is being sought */
     struct buffer lower, upper;
@@ -120,6 +122,7 @@ void sdb_cursor_close(sdb_cursor *c)
     allocator = allocator_of(c);
     sdb__scan_done(&c->scan);
     sdb__buffer_done(allocator, &c->key);
+    sdb__buffer_done(allocator, &c->previous);
     sdb__buffer_done(allocator, &c->value);
     sdb__buffer_done(allocator, &c->target);
     sdb__buffer_done(allocator, &c->lower);
@@ -150,7 +153,11 @@ static sdb_status arrive(sdb_cursor *c, const struct op *op, sdb_slice *out_key,
         return SDB_END;
     }
     if (op) {
-        TRY(set_buffer(c, &c->key, key));
+        struct buffer position = c->key; /* whoever moves from there may still look at it */
+
+        TRY(set_buffer(c, &c->previous, key));
+        c->key = c->previous;
+        c->previous = position;
         key = view(&c->key);
         value = op->value;
     } else if (out_value) {
@@ -204,6 +211,28 @@ static sdb_status settle(sdb_cursor *c, const struct bytes *from, bool behind, s
     }
 }
 
+/*
+ * What a move from `from` (NULL: from beyond all keys) has told: what lies between there and where
+ * the cursor stands now, or the end of the range.
+ */
+static sdb_status note(const sdb_cursor *c, const struct bytes *from, sdb_status status)
+{
+    struct read_set *reads = &c->txn->reads;
+    uint32_t id = c->keyspace->tree.id;
+    struct bytes at = view(c->on_scan ? &c->scan.key : &c->key);
+    struct bytes far = c->direction > 0 ? view(&c->upper) : view(&c->lower), none = {NULL, 0};
+
+    if (!reads->active || status < SDB_OK) return status;
+    if (status == SDB_OK && c->direction > 0)
+        sdb__reads_add(reads, id, *from, READ_WITH, at);
+    else if (c->direction > 0)
+        sdb__reads_add(reads, id, *from, c->has_upper ? READ_WITHOUT : READ_TO_END, far);
+    else
+        sdb__reads_add(reads, id, status == SDB_OK ? at : c->has_lower ? far : none,
+                       from ? READ_WITHOUT : READ_TO_END, from ? *from : none);
+    return status;
+}
+
 /* Copies the position out of the scan, which is about to move. */
 static sdb_status keep_position(sdb_cursor *c)
 {
@@ -227,7 +256,7 @@ static sdb_status forward_from(sdb_cursor *c, struct bytes target, bool behind, 
     TRY(keep_position(c));
     c->direction = 1;
     c->scan_status = sdb__scan_seek(&c->scan, target, behind);
-    return judge_move(c, settle(c, &target, behind, out_key, out_value));
+    return judge_move(c, note(c, &target, settle(c, &target, behind, out_key, out_value)));
 }
 
 /* Moves to the last entry < target (NULL: of all). */
@@ -237,13 +266,14 @@ static sdb_status backward_from(sdb_cursor *c, const struct bytes *target, sdb_s
     TRY(keep_position(c));
     c->direction = -1;
     c->scan_status = sdb__scan_seek_before(&c->scan, target);
-    return judge_move(c, settle(c, target, true, out_key, out_value));
+    return judge_move(c, note(c, target, settle(c, target, true, out_key, out_value)));
 }
 
 /* One step of the scan, on which the cursor stands and which alone has entries. */
 static sdb_status step(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
 {
     struct buffer *position = &c->scan.key, spare = c->key;
+    struct bytes from;
     sdb_status status;
 
     c->scan_status = c->direction > 0 ? sdb__scan_next(&c->scan) : sdb__scan_prev(&c->scan);
@@ -254,8 +284,10 @@ static sdb_status step(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
         *position = spare;
         c->on_scan = false;
         c->direction = 0;
+        return status;
     }
-    return status;
+    from = view(position);
+    return note(c, &from, status);
 }
 
 static sdb_status check_cursor(sdb_cursor *c)
@@ -320,7 +352,7 @@ sdb_status sdb_cursor_next(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_val
     position = view(&c->key);
     if (c->direction <= 0) return forward_from(c, position, true, out_key, out_value);
     if (was_on_scan) c->scan_status = sdb__scan_next(&c->scan);
-    return judge_move(c, settle(c, &position, true, out_key, out_value));
+    return judge_move(c, note(c, &position, settle(c, &position, true, out_key, out_value)));
 }
 
 sdb_status sdb_cursor_prev(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
@@ -339,7 +371,7 @@ sdb_status sdb_cursor_prev(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_val
     position = view(&c->key);
     if (c->direction >= 0) return backward_from(c, &position, out_key, out_value);
     if (was_on_scan) c->scan_status = sdb__scan_prev(&c->scan);
-    return judge_move(c, settle(c, &position, true, out_key, out_value));
+    return judge_move(c, note(c, &position, settle(c, &position, true, out_key, out_value)));
 }
 
 sdb_status sdb_count(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range *range,

@@ -27,6 +27,7 @@
 #include "engine/io/io.h"
 #include "engine/pager/pager.h"
 #include "index/btree/btree.h"
+#include "index/kv/readset.h"
 #include "index/kv/versions.h"
 #include "index/kv/writeset.h"
 #include "wal/wal.h"
@@ -154,11 +155,12 @@ void sdb__txns_done(sdb_db *db);
 
 /* ---- commit.c, apply.c ---- */
 /*
- * Commits a write set. `snapshot`, if given, is checked for conflicts against and is closed in any
- * case.
+ * Commits a write set. `snapshot`, if given, is checked for conflicts against, with what was
+ * written and, if given, with what was read; it is closed in any case.
  */
 SDB_MUST_USE sdb_status sdb__commit(sdb_db *db, struct write_set *writes,
-                                    struct snapshot *snapshot, sdb_durability durability);
+                                    const struct read_set *reads, struct snapshot *snapshot,
+                                    sdb_durability durability);
 /* The extents prepared for large values, in the order of the operations. */
 struct prepared {
     struct extent *extents;

@@ -381,7 +381,7 @@ static sdb_status commit_op(sdb_db *db, enum op_code code, uint32_t id, struct b
 
     sdb__writes_init(&writes, db->allocator, false);
     status = sdb__writes_add(&writes, code, id, name, (struct bytes){NULL, 0}, false);
-    if (status == SDB_OK) status = sdb__commit(db, &writes, NULL, SDB_DURABILITY_DEFAULT);
+    if (status == SDB_OK) status = sdb__commit(db, &writes, NULL, NULL, SDB_DURABILITY_DEFAULT);
     sdb__writes_done(&writes);
     return status;
 }

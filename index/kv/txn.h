@@ -11,6 +11,7 @@ struct sdb_txn {
     bool has_snapshot;
     struct snapshot snapshot;
     struct write_set writes;  /* unindexed for a batch */
+    struct read_set reads;    /* active in a serializable transaction that may write */
     struct buffer value;      /* what the last sdb_get lent out */
     sdb_durability durability;
     struct sdb_cursor *cursors; /* open ones */

@@ -243,8 +243,8 @@ static void copy_owns(struct own **to, struct own *const *from)
 void view_done(struct view *view)
 {
     for (unsigned i = 0; i < view->mark_count; i++) free_owns(view->marks[i].owns);
-    view->mark_count = 0;
     free_owns(view->owns);
+    *view = (struct view){0};
 }
 
 bool view_has_changes(const struct view *view)
@@ -270,6 +270,33 @@ void view_rollback(struct view *view, unsigned at)
     while (view->mark_count > at + 1) free_owns(view->marks[--view->mark_count].owns);
 }
 
+void view_read(struct view *view, unsigned generation, unsigned from, unsigned to, size_t bytes)
+{
+    if (!view->serializable) return;
+    for (unsigned k = from; k < to; k++) view->read[generation][k] = true;
+    view->touched[generation] = true;
+    view->read_bytes += bytes;
+}
+
+/* Conflicts with what was read. What was too long to be kept exactly may conflict with anything. */
+static void judge_reads(const struct model *m, const struct view *view, struct verdict *verdict)
+{
+    if (view->read_bytes > READS_BYTES_MOST / 4 && m->commit > view->snapshot)
+        verdict->conflict = true;
+    for (unsigned i = 0; i < m->generation_count; i++) {
+        const struct generation *g = &m->generations[i];
+
+        if (view->touched[i] && g->dropped) verdict->conflict = true;
+        for (unsigned k = 0; view->touched[i] && k < KEYS; k++) {
+            if (!view->read[i][k] || (!g->dropped && !(g->cells[k] &&
+                                                       g->cells[k]->commit > view->snapshot)))
+                continue;
+            verdict->conflict = true;
+            verdict->ok = false;
+        }
+    }
+}
+
 struct verdict model_judge(const struct model *m, const struct view *view, bool blind)
 {
     struct verdict verdict = {0};
@@ -285,6 +312,7 @@ struct verdict model_judge(const struct model *m, const struct view *view, bool 
         }
     }
     verdict.ok = !verdict.notfound && !verdict.conflict;
+    if (view->serializable) judge_reads(m, view, &verdict);
     return verdict;
 }
 

@@ -68,6 +68,10 @@ struct mark {
 
 struct view {
     uint64_t snapshot;
+    bool serializable;
+    bool read[GENERATIONS][KEYS]; /* what it was told of, if it is serializable */
+    bool touched[GENERATIONS];    /* it may have been told that there are no keys of some range */
+    size_t read_bytes;            /* of the keys that bound what was read */
     struct own *owns[GENERATIONS]; /* NULL: nothing changed there */
     struct mark marks[MARKS];
     unsigned mark_count;
@@ -95,6 +99,9 @@ bool view_has_changes(const struct view *view);
 void view_mark(struct view *view, uint64_t serial);
 /* Rolls back to mark number `at`; later ones are forgotten. */
 void view_rollback(struct view *view, unsigned at);
+
+/* The view has been told of the keys [from, to) of a generation; `bytes` long are their names. */
+void view_read(struct view *view, unsigned generation, unsigned from, unsigned to, size_t bytes);
 
 /*
  * What a commit of this view must answer. `blind`: a batch, which cannot conflict. A bit for each
