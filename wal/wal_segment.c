@@ -186,10 +186,19 @@ sdb_status sdb__wal_segment_make(struct wal *wal, uint64_t number, uint64_t firs
     return SDB_OK;
 }
 
+void sdb__wal_segment_close(struct wal_segment *segment)
+{
+    sdb__io_unmap(segment->map, (size_t)segment->file_bytes);
+    segment->map = NULL;
+    segment->map_ready = 0;
+    sdb__io_close(segment->file);
+    segment->file = NULL;
+}
+
 void sdb__wal_segment_free(struct wal *wal, struct wal_segment *segment)
 {
     if (!segment) return;
-    sdb__io_close(segment->file);
+    sdb__wal_segment_close(segment);
     sdb__mem_free(wal->allocator, segment);
 }
 

@@ -487,6 +487,7 @@ static const struct io_backend uring_backend = {
     .size = sdb__posix_size,
     .truncate = sdb__posix_truncate,
     .lock = sdb__posix_lock,
+    .map = sdb__posix_map,
     .remove = sdb__posix_remove,
     .rename = sdb__posix_rename,
     .folder_make = sdb__posix_folder_make,

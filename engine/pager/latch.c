@@ -44,11 +44,16 @@ static struct counters *my_counters(struct pager *p)
 }
 
 /* A lost update costs a statistic less than a locked add costs every read. */
-static void count(_Atomic uint64_t *counter)
+static void count(_Atomic uint64_t *counter, uint64_t by)
 {
     uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
 
-    atomic_store_explicit(counter, n + 1, memory_order_relaxed);
+    atomic_store_explicit(counter, n + by, memory_order_relaxed);
+}
+
+void sdb__pool_count_hits(struct pager *p, uint64_t hits)
+{
+    count(&my_counters(p)->hits, hits);
 }
 
 /* Reads a page into a frame and verifies it. */
@@ -103,7 +108,7 @@ static sdb_status fault(struct pager *p, uint64_t id, uint64_t word, uint64_t la
     atomic_store_explicit(&f->dirty, false, memory_order_relaxed);
     atomic_store_explicit(&f->recent, true, memory_order_relaxed);
     atomic_store_explicit(&f->id, id, memory_order_relaxed);
-    count(&my_counters(p)->misses);
+    count(&my_counters(p)->misses, 1);
     atomic_store_explicit(&p->words[id], word | ((uint64_t)frame + 1) | latch,
                           memory_order_release);
     return SDB_OK;
@@ -147,14 +152,13 @@ static sdb_status latch_page(struct pager *p, uint64_t id, bool exclusive, struc
         wait_round(&round);
         word = atomic_load_explicit(at, memory_order_relaxed);
     }
-    count(&my_counters(p)->hits);
+    count(&my_counters(p)->hits, 1);
 latched:
+    /* an optimistic reader that sees one of our changes sees that the word has changed, too */
+    if (exclusive) atomic_thread_fence(memory_order_release);
     out_page->data = frame_data(p, (uint32_t)(word & WORD_FRAME_MASK) - 1);
     out_page->id = id;
-    if (!atomic_load_explicit(&p->frames[(word & WORD_FRAME_MASK) - 1].recent,
-                              memory_order_relaxed))
-        atomic_store_explicit(&p->frames[(word & WORD_FRAME_MASK) - 1].recent, true,
-                              memory_order_relaxed);
+    frame_touch(&p->frames[(word & WORD_FRAME_MASK) - 1]);
     return SDB_OK;
 }
 

@@ -49,7 +49,7 @@ struct pager {
 
     _Atomic uint64_t *words;
     uint64_t word_limit;
-    uint8_t *arena; /* frame_count frames */
+    uint8_t *arena; /* frame_count frames, with OPTIMISTIC_APRON of memory on both sides */
     size_t arena_bytes;
     struct frame *frames;
     uint32_t frame_count;
@@ -85,6 +85,16 @@ static inline uint8_t *frame_data(const struct pager *p, uint32_t frame)
 {
     return p->arena + (size_t)frame * p->page_size;
 }
+
+/* Notes that a page was used. Readers do this: no store unless the clock has come by. */
+static inline void frame_touch(struct frame *frame)
+{
+    if (!atomic_load_explicit(&frame->recent, memory_order_relaxed))
+        atomic_store_explicit(&frame->recent, true, memory_order_relaxed);
+}
+
+/* Counts pages that were found in memory. */
+void sdb__pool_count_hits(struct pager *p, uint64_t hits);
 
 /* Lends a queue; sdb__pool_queue_put gives it back. */
 SDB_MUST_USE sdb_status sdb__pool_queue_get(struct pager *p, struct io_queue **out_queue);

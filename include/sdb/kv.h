@@ -145,8 +145,8 @@ SDB_API SDB_MUST_USE sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sd
 
 /*
  * The newest committed value of `key`, copied into buffer[0…capacity), without a transaction.
- * *out_size is the value's whole size. SDB_LIMIT if it does not fit: *out_size is set, the buffer
- * is not.
+ * *out_size is the value's whole size. SDB_LIMIT if it does not fit: *out_size is set; what the
+ * buffer then holds means nothing.
  */
 SDB_API SDB_MUST_USE sdb_status sdb_get_copy(sdb_keyspace *keyspace, sdb_slice key, void *buffer,
                                              size_t capacity, size_t *out_size);

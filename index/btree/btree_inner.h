@@ -46,6 +46,23 @@ SDB_MUST_USE sdb_status sdb__btree_descend(const struct btree *tree, uint64_t ro
                                            const struct page *held, bool held_exclusive,
                                            struct page *out_leaf);
 
+/* Is the place of `key` (with `before`: of what is just below it) between a leaf's fences? */
+bool sdb__btree_holds(struct node leaf, struct bytes key, bool before);
+
+/*
+ * The same descents without latches, in btree_optimistic.c. False: it could not be done so, or
+ * something is wrong: latch. `key` stands in the tree's own nodes, not in a layer.
+ */
+/* The leaf for `key`, as long as it holds. */
+bool sdb__btree_see_leaf(const struct btree *tree, struct bytes key, bool before,
+                         struct optimistic *out_leaf);
+/* The leaf for `key` in the tree at `root`, latched exclusively. */
+bool sdb__btree_latch_leaf(const struct btree *tree, uint64_t root, struct bytes key, bool before,
+                           struct page *out_leaf);
+/* sdb__btree_get, *out_status being its answer. */
+bool sdb__btree_see(const struct btree *tree, struct bytes key, btree_visit_fn visit,
+                    void *context, sdb_status *out_status);
+
 /*
  * Latches exclusively the root of the layer at depth `depth` (0: the tree itself) of the key
  * part->rest, from the tree's root downwards: a layer may end, and its root become another page,

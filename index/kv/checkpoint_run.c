@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * checkpoint_run.c: when checkpoints are made, and the thread that makes them.
+ * checkpoint_run.c: when checkpoints are made, and the database's own threads.
  *
  * Idea: a checkpoint is due when the log that a crash would replay has grown to checkpoint_bytes,
- * or when half of the cache is dirty. A background thread makes it; the same thread syncs the log
- * for GROUP commits and frees dropped keyspaces. Without threads the commit that notices does it.
+ * or when half of the cache is dirty. A thread makes it, and frees dropped keyspaces; another one
+ * looks after the log meanwhile: it makes the next segment before a commit has to wait for it, and
+ * syncs for GROUP commits. Without threads the commit that notices does it all.
  * Invariants: I1 the log is durable up to the cut before a superblock says that it begins there. I2
  *   the log is trimmed only after that superblock is durable.
  * Costs: see engine/pager/checkpoint.c. Not here: limits on how far writers may run ahead.
  */
-#include <errno.h>
-#include <time.h>
-
 #include "engine/base/clock.h"
 #include "engine/base/status.h"
 #include "index/kv/database.h"
@@ -85,88 +83,60 @@ static bool is_due(sdb_db *db)
 sdb_status sdb__db_maybe_checkpoint(sdb_db *db)
 {
     sdb_status status;
+    struct wal *wal = atomic_load_explicit(&db->wal, memory_order_acquire);
 
+    if (wal && db->has_workers && sdb__wal_wants_segment(wal)) sdb__worker_wake(&db->log_keeper);
     if (!is_due(db)) return SDB_OK;
-    if (!db->has_worker) {
+    if (!db->has_workers) {
         status = sdb__db_checkpoint(db, false);
         /* The commit itself succeeded; a full disk only puts the checkpoint off. */
         return sdb__db_alive(db) != SDB_OK ? status : SDB_OK;
     }
-    (void)pthread_mutex_lock(&db->worker_lock);
-    if (!db->worker_checkpoint) {
-        db->worker_checkpoint = true;
-        (void)pthread_cond_signal(&db->worker_cond);
-    }
-    (void)pthread_mutex_unlock(&db->worker_lock);
+    sdb__worker_wake(&db->checkpointer);
     return SDB_OK;
 }
 
-/*
- * One round of the worker: its failures show in the handle (dead), or are put off to the next
- * round.
- */
-static void work(sdb_db *db, bool checkpoint)
-{
-    struct wal *wal = atomic_load_explicit(&db->wal, memory_order_acquire);
-
-    if (sdb__db_alive(db) != SDB_OK) return;
-    if (checkpoint) {
-        (void)!sdb__db_checkpoint(db, false);
-    } else {
-        (void)!sdb__keyspaces_tidy(db);
-        if (wal && atomic_exchange(&db->group_waiting, false) &&
-            sdb__wal_sync(wal, sdb__wal_end(wal)) != SDB_OK)
-            (void)!sdb__db_kill(db, SDB_IO);
-    }
-}
-
-static void *worker_main(void *context)
+/* The workers' failures show in the handle (dead), or are put off to the next round. */
+static void make_checkpoint(void *context, bool woken)
 {
     sdb_db *db = context;
-    bool stop = false;
 
-    (void)pthread_mutex_lock(&db->worker_lock);
-    while (!stop) {
-        struct timespec until;
-        bool checkpoint;
-        uint64_t ns = db->options.group_interval_ms * UINT64_C(1000000);
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        ns += (uint64_t)until.tv_nsec;
-        until.tv_sec += (time_t)(ns / 1000000000u);
-        until.tv_nsec = (long)(ns % 1000000000u);
-        while (!db->worker_stop && !db->worker_checkpoint &&
-               pthread_cond_timedwait(&db->worker_cond, &db->worker_lock, &until) != ETIMEDOUT)
-            continue;
-        checkpoint = db->worker_checkpoint;
-        stop = db->worker_stop;
-        (void)pthread_mutex_unlock(&db->worker_lock);
-        if (!stop) work(db, checkpoint);
-        (void)pthread_mutex_lock(&db->worker_lock);
-        if (checkpoint) db->worker_checkpoint = false;
-    }
-    (void)pthread_mutex_unlock(&db->worker_lock);
-    return NULL;
+    if (sdb__db_alive(db) != SDB_OK) return;
+    if (woken)
+        (void)!sdb__db_checkpoint(db, false);
+    else
+        (void)!sdb__keyspaces_tidy(db);
 }
 
-sdb_status sdb__worker_start(sdb_db *db)
+static void keep_log(void *context, bool woken)
 {
+    sdb_db *db = context;
+    struct wal *wal = atomic_load_explicit(&db->wal, memory_order_acquire);
+
+    (void)woken;
+    if (!wal || sdb__db_alive(db) != SDB_OK) return;
+    (void)!sdb__wal_prepare(wal); /* a full disk is told to the commit that needs the room */
+    if (atomic_exchange(&db->group_waiting, false) &&
+        sdb__wal_sync(wal, sdb__wal_end(wal)) != SDB_OK)
+        (void)!sdb__db_kill(db, SDB_IO);
+}
+
+sdb_status sdb__workers_start(sdb_db *db)
+{
+    unsigned interval_ms = db->options.group_interval_ms;
+
     if (db->readonly || db->is_memory || (db->options.flags & SDB_OPEN_NO_THREADS))
         return SDB_OK;
-    if (pthread_create(&db->worker, NULL, worker_main, db) != 0)
-        return FAIL(SDB_NOMEM, "cannot start a thread for background work: open with "
-                    "SDB_OPEN_NO_THREADS, or allow more threads");
-    db->has_worker = true;
-    return SDB_OK;
+    db->has_workers = sdb__worker_start(&db->checkpointer, interval_ms, make_checkpoint, db) &&
+                      sdb__worker_start(&db->log_keeper, interval_ms, keep_log, db);
+    if (db->has_workers) return SDB_OK;
+    return FAIL(SDB_NOMEM, "cannot start threads for background work: open with "
+                "SDB_OPEN_NO_THREADS, or allow more threads");
 }
 
-void sdb__worker_stop(sdb_db *db)
+void sdb__workers_stop(sdb_db *db)
 {
-    if (!db->has_worker) return;
-    (void)pthread_mutex_lock(&db->worker_lock);
-    db->worker_stop = true;
-    (void)pthread_cond_signal(&db->worker_cond);
-    (void)pthread_mutex_unlock(&db->worker_lock);
-    (void)pthread_join(db->worker, NULL);
-    db->has_worker = false;
+    sdb__worker_stop(&db->log_keeper);
+    sdb__worker_stop(&db->checkpointer);
+    db->has_workers = false;
 }

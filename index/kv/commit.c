@@ -254,7 +254,7 @@ static sdb_status settle(sdb_db *db, uint64_t lsn, sdb_durability durability)
     if (!wal) return SDB_OK;
     if (durability == SDB_DURABILITY_DEFAULT) durability = db->options.durability;
     if (durability == SDB_DURABILITY_GROUP) atomic_store(&db->group_waiting, true);
-    if (durability == SDB_DURABILITY_GROUP && !db->has_worker) {
+    if (durability == SDB_DURABILITY_GROUP && !db->has_workers) {
         uint64_t now = sdb__clock_now_ns(), last = atomic_load(&db->last_sync_ns);
 
         if (now - last >= db->options.group_interval_ms * UINT64_C(1000000)) {

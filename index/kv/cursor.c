@@ -9,13 +9,16 @@
  * is it. I2 a move that fails leaves the cursor where it was: `key` is its place, and the scan is
  * set up anew from there (direction 0). I3 all keys between two places that a move joined are in
  *   the transaction's read set, if it keeps one.
- * Costs: without own changes, those of the scan. Not here: reading ahead.
+ * Costs: without own changes, those of the scan. A closed cursor's memory serves the transaction's
+ * next. Not here: reading ahead.
  */
 #include <string.h>
 
 #include "engine/base/status.h"
 #include "index/kv/scan.h"
 #include "index/kv/txn.h"
+
+enum { SPARE_VALUE_MOST = 65536 };
 
 enum where { AT_START, AT_ENTRY, BEFORE_FIRST, BEHIND_LAST };
 
@@ -88,6 +91,31 @@ static sdb_status set_range(sdb_cursor *c, const sdb_range *range)
     return SDB_OK;
 }
 
+/* The transaction's spare cursor set up anew, or a new one. */
+static sdb_cursor *take_cursor(sdb_txn *txn, sdb_keyspace *keyspace)
+{
+    sdb_cursor *c = txn->spare;
+
+    if (c) {
+        txn->spare = NULL;
+        sdb__scan_reset(&c->scan, keyspace, &txn->snapshot);
+        c->has_lower = c->has_upper = c->on_scan = false;
+        c->where = AT_START;
+        c->direction = 0;
+        c->before = NULL;
+    } else {
+        c = sdb__mem_zalloc(txn->db->allocator, 1, sizeof *c);
+        if (!c) return NULL;
+        sdb__scan_init(&c->scan, keyspace, &txn->snapshot);
+    }
+    c->txn = txn;
+    c->keyspace = keyspace;
+    c->after = txn->cursors;
+    if (c->after) c->after->before = c;
+    txn->cursors = c;
+    return c;
+}
+
 sdb_status sdb_cursor_open(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range *range,
                            sdb_cursor **out_cursor)
 {
@@ -97,14 +125,8 @@ sdb_status sdb_cursor_open(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range
     if (!txn || !keyspace || !out_cursor)
         return FAIL(SDB_INVALID, "sdb_cursor_open: an argument is NULL");
     TRY(sdb__txn_may_read(txn, keyspace));
-    c = sdb__mem_zalloc(txn->db->allocator, 1, sizeof *c);
+    c = take_cursor(txn, keyspace);
     if (!c) return SDB_NOMEM;
-    c->txn = txn;
-    c->keyspace = keyspace;
-    sdb__scan_init(&c->scan, keyspace, &txn->snapshot);
-    c->after = txn->cursors;
-    if (c->after) c->after->before = c;
-    txn->cursors = c;
     status = set_range(c, range);
     if (status != SDB_OK) {
         sdb_cursor_close(c);
@@ -114,7 +136,7 @@ sdb_status sdb_cursor_open(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range
     return SDB_OK;
 }
 
-void sdb_cursor_close(sdb_cursor *c)
+void sdb__cursor_free(sdb_cursor *c)
 {
     const sdb_allocator *allocator;
 
@@ -127,12 +149,21 @@ void sdb_cursor_close(sdb_cursor *c)
     sdb__buffer_done(allocator, &c->target);
     sdb__buffer_done(allocator, &c->lower);
     sdb__buffer_done(allocator, &c->upper);
+    sdb__mem_free(allocator, c);
+}
+
+void sdb_cursor_close(sdb_cursor *c)
+{
+    if (!c) return;
     if (c->after) c->after->before = c->before;
     if (c->before)
         c->before->after = c->after;
     else if (c->txn)
         c->txn->cursors = c->after;
-    sdb__mem_free(allocator, c);
+    if (c->txn && !c->txn->spare && c->value.capacity <= SPARE_VALUE_MOST)
+        c->txn->spare = c;
+    else
+        sdb__cursor_free(c);
 }
 
 void sdb__cursors_orphan(sdb_txn *txn)

@@ -10,7 +10,8 @@
  *   pager's locks    (engine/pager/pool.h)
  *   snapshot_lock    open snapshots, the visible commit; a leaf: nothing is locked under it
  *   keyspace_lock    the table of keyspaces; a leaf
- *   worker_lock      the background thread's orders; a leaf
+ *   dead_lock        what killed the handle; a leaf
+ *   worker's lock    (kv_worker.h); a leaf
  *
  * The catalog is a tree with id 0. Its keys: "k" + name → id u32, zero u32, root u64, commit u64
  * that made it; "d" + id (big-endian u32) → root u64: dropped, to be freed; "n" → next keyspace id
@@ -29,6 +30,7 @@
 #include "index/btree/btree.h"
 #include "index/kv/readset.h"
 #include "index/kv/versions.h"
+#include "index/kv/kv_worker.h"
 #include "index/kv/writeset.h"
 #include "wal/wal.h"
 
@@ -67,6 +69,7 @@ struct sdb_db {
 
     _Atomic int dead; /* the status that killed the handle, or SDB_OK */
     char dead_text[320];
+    pthread_mutex_t dead_lock;
 
     pthread_mutex_t checkpoint_lock;
     pthread_mutex_t commit_lock;
@@ -96,10 +99,9 @@ struct sdb_db {
     uint32_t next_keyspace;
     _Atomic uint32_t unfreed; /* dropped keyspaces whose pages are still there */
 
-    pthread_mutex_t worker_lock;
-    pthread_cond_t worker_cond;
-    pthread_t worker;
-    bool has_worker, worker_stop, worker_checkpoint;
+    struct worker checkpointer; /* makes checkpoints, frees dropped keyspaces */
+    struct worker log_keeper;   /* makes log segments ahead of need, syncs for GROUP */
+    bool has_workers;
 
     _Atomic uint64_t commits, conflicts, checkpoints, last_checkpoint_ms;
     uint64_t recovered_commits, recovery_ms;
@@ -189,7 +191,8 @@ SDB_MUST_USE sdb_status sdb__db_checkpoint(sdb_db *db, bool last);
  * it.
  */
 SDB_MUST_USE sdb_status sdb__db_maybe_checkpoint(sdb_db *db);
-SDB_MUST_USE sdb_status sdb__worker_start(sdb_db *db);
-void sdb__worker_stop(sdb_db *db);
+/* Starts and stops the database's own threads. */
+SDB_MUST_USE sdb_status sdb__workers_start(sdb_db *db);
+void sdb__workers_stop(sdb_db *db);
 
 #endif

@@ -190,7 +190,7 @@ sdb_status sdb__keyspaces_load(sdb_db *db)
     status = sdb__btree_get(&db->catalog, n.bytes, load_next_id, db);
     do {
         if (status == SDB_OK)
-            status = sdb__btree_leaf_read(&db->catalog, place, false, NULL, NULL, &leaf);
+            status = sdb__btree_leaf_read(&db->catalog, place, false, 0, NULL, NULL, &leaf);
         for (unsigned i = 0; status == SDB_OK && i < node_count(leaf.node); i++) {
             enum node_kind kind;
             size_t size = sdb__node_key(leaf.node, i, key);

@@ -75,36 +75,33 @@ sdb_status sdb__db_alive(sdb_db *db)
 sdb_status sdb__db_kill(sdb_db *db, sdb_status status)
 {
     if (status != SDB_CORRUPT && status != SDB_FULL && status != SDB_NOMEM) status = SDB_IO;
-    (void)pthread_mutex_lock(&db->worker_lock);
+    (void)pthread_mutex_lock(&db->dead_lock);
     if (atomic_load(&db->dead) == SDB_OK) {
         (void)snprintf(db->dead_text, sizeof db->dead_text, "%s", sdb_errmsg());
         atomic_store_explicit(&db->dead, (int)status, memory_order_release);
     }
-    (void)pthread_mutex_unlock(&db->worker_lock);
+    (void)pthread_mutex_unlock(&db->dead_lock);
     return status;
 }
 
 static void init_locks(sdb_db *db)
 {
-    pthread_condattr_t monotonic;
-
     (void)pthread_mutex_init(&db->checkpoint_lock, NULL);
     (void)pthread_mutex_init(&db->commit_lock, NULL);
     (void)pthread_mutex_init(&db->snapshot_lock, NULL);
     (void)pthread_mutex_init(&db->keyspace_lock, NULL);
-    (void)pthread_mutex_init(&db->worker_lock, NULL);
+    (void)pthread_mutex_init(&db->dead_lock, NULL);
     (void)pthread_cond_init(&db->snapshot_cond, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&db->worker_cond, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    sdb__worker_init(&db->checkpointer);
+    sdb__worker_init(&db->log_keeper);
 }
 
 static void done_locks(sdb_db *db)
 {
-    (void)pthread_cond_destroy(&db->worker_cond);
+    sdb__worker_done(&db->log_keeper);
+    sdb__worker_done(&db->checkpointer);
     (void)pthread_cond_destroy(&db->snapshot_cond);
-    (void)pthread_mutex_destroy(&db->worker_lock);
+    (void)pthread_mutex_destroy(&db->dead_lock);
     (void)pthread_mutex_destroy(&db->keyspace_lock);
     (void)pthread_mutex_destroy(&db->snapshot_lock);
     (void)pthread_mutex_destroy(&db->commit_lock);
@@ -144,7 +141,7 @@ static void db_free(sdb_db *db)
 {
     sdb_allocator allocator = db->own_allocator;
 
-    sdb__worker_stop(db);
+    sdb__workers_stop(db);
     sdb__txns_done(db);
     sdb__versions_done(&db->versions);
     sdb__keyspaces_done(db);
@@ -305,7 +302,7 @@ static sdb_status finish_open(sdb_db *db, sdb_db **out_db)
 
     db->versions.pager = db->pager;
     atomic_store(&db->last_sync_ns, sdb__clock_now_ns());
-    if (status == SDB_OK) status = sdb__worker_start(db);
+    if (status == SDB_OK) status = sdb__workers_start(db);
     if (status == SDB_OK) status = sdb__keyspaces_tidy(db);
     if (status != SDB_OK) {
         db_free(db);
@@ -378,7 +375,7 @@ sdb_status sdb_close(sdb_db *db)
     if (open)
         return FAIL(SDB_BUSY, "%s: %" PRIu64 " transactions are still open: end them first",
                     db->path, open);
-    sdb__worker_stop(db);
+    sdb__workers_stop(db);
     status = close_cleanly(db);
     db_free(db);
     return status;

@@ -2,9 +2,9 @@
 /*
  * read.c: single values.
  *
- * Idea: under the latch of the key's leaf the tree's value and the version store agree; what the
- * snapshot sees is copied out there. Only a large value is read later, and an open snapshot keeps
- * it from going away.
+ * Idea: while the key's leaf does not change, the tree's value and the version store agree; what
+ * the snapshot sees is copied out then. Only a large value is read later, and an open snapshot
+ * keeps it from going away.
  * Invariants: I1 a large value is read only under a snapshot that was open when it was found.
  * Costs: one descent and one copy of the value. Not here: reading without a copy.
  */
@@ -57,6 +57,7 @@ static sdb_status take_value(void *context, const struct btree_value *value)
     struct reading *r = context;
 
     r->current = value;
+    r->found = r->is_extent = false; /* of an earlier call, in vain */
     if (!r->snapshot) return take_version(r, r->key, NULL);
     return sdb__versions_read(&r->db->versions, r->keyspace, r->key, r->snapshot->commit,
                               take_version, r);
@@ -138,8 +139,9 @@ static sdb_status copy_value(void *context, const struct btree_value *value)
 {
     struct copying *c = context;
 
+    c->found = value != NULL;
+    c->is_extent = false;
     if (!value) return SDB_OK;
-    c->found = true;
     c->is_extent = value->is_extent;
     c->size = value->is_extent ? (size_t)value->size : value->data.size;
     if (!c->is_extent && c->size && c->size <= c->capacity)

@@ -39,6 +39,7 @@ enum { IDLE_MOST = 16, RUN_TIMEOUT_MS = 10000, RUN_PAUSE_FIRST_US = 20, RUN_PAUS
 
 static void txn_free(sdb_txn *txn)
 {
+    sdb__cursor_free(txn->spare);
     sdb__writes_done(&txn->writes);
     sdb__reads_done(&txn->reads);
     sdb__buffer_done(txn->db->allocator, &txn->value);
@@ -149,7 +150,7 @@ void sdb_txn_abort(sdb_txn *txn)
 /* Frees what dropped keyspaces left, if nobody else will. */
 static sdb_status tidy(sdb_db *db)
 {
-    if (db->has_worker || atomic_load_explicit(&db->unfreed, memory_order_relaxed) == 0)
+    if (db->has_workers || atomic_load_explicit(&db->unfreed, memory_order_relaxed) == 0)
         return SDB_OK;
     return sdb__keyspaces_tidy(db);
 }

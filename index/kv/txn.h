@@ -15,6 +15,7 @@ struct sdb_txn {
     struct buffer value;      /* what the last sdb_get lent out */
     sdb_durability durability;
     struct sdb_cursor *cursors; /* open ones */
+    struct sdb_cursor *spare;   /* a closed one, for the next to open */
     struct sdb_txn *next_idle;
 };
 
@@ -34,6 +35,9 @@ SDB_MUST_USE sdb_status sdb__read_committed(sdb_keyspace *keyspace, struct bytes
 
 /* Cuts open cursors off from their transaction, which is about to end; they can still be closed. */
 void sdb__cursors_orphan(sdb_txn *txn);
+
+/* Frees a cursor that is nobody's any more. NULL is allowed. */
+void sdb__cursor_free(struct sdb_cursor *cursor);
 
 static inline struct bytes bytes_of(sdb_slice slice)
 {

@@ -293,7 +293,7 @@ static bool walk_leaf(struct walk *w)
     unsigned i;
     bool found;
 
-    OK(sdb__btree_leaf_read(&w->g->tree, w->place, w->backwards, NULL, NULL, &w->leaf));
+    OK(sdb__btree_leaf_read(&w->g->tree, w->place, w->backwards, 0, NULL, NULL, &w->leaf));
     tail = tail_of(w, room);
     i = sdb__node_search(w->leaf.node, tail, &found);
     if (w->place.end && w->leaf.layers == w->place.layers) i = node_count(w->leaf.node);

@@ -518,7 +518,7 @@ START_TEST(group_commits_are_synced_when_the_interval_has_gone)
     lose_power();
     kv_expect(keyspace, "early", NULL);
     kv_put_text(keyspace, "early", "v");
-    atomic_store(&db->last_sync_ns, sdb__clock_now_ns() - UINT64_C(3600000000000));
+    atomic_store(&db->last_sync_ns, sdb__clock_now_ns() - 7200 * UINT64_C(1000000000));
     kv_put_text(keyspace, "late", "v");
     lose_power();
     kv_expect(keyspace, "early", "v");
