@@ -235,3 +235,18 @@ sdb_status sdb__versions_walk(struct versions *v, uint32_t keyspace, struct byte
     (void)pthread_rwlock_unlock(&v->lock);
     return status;
 }
+
+static sdb_status stop(void *context, struct bytes key, const struct version *version)
+{
+    (void)context;
+    (void)key;
+    (void)version;
+    return SDB_EXISTS;
+}
+
+bool sdb__versions_touched(struct versions *v, uint32_t keyspace, struct bytes lower,
+                           const struct bytes *upper, uint64_t since)
+{
+    return sdb__versions_walk(v, keyspace, (struct bytes){NULL, 0}, lower, upper, since, stop,
+                              NULL) != SDB_OK;
+}

@@ -318,6 +318,47 @@ static void del(struct world *w, struct actor *a)
     if (wanted == SDB_OK) view_change(&a->view, g, key, (struct model_value){0});
 }
 
+static sdb_slice pick_target(struct world *w, uint8_t *room)
+{
+    return universe_target(&w->model.universe, pick_key(w), &w->random, room);
+}
+
+static void pick_range(struct world *w, sdb_range *range, sdb_slice *bounds, uint8_t *room,
+                       struct place *place)
+{
+    unsigned numbers[3] = {pick_key(w), pick_key(w), pick_key(w)};
+
+    universe_range(&w->model.universe, numbers, &w->random, range, bounds, room, &place->lower,
+                   &place->upper);
+}
+
+/* Deletes a range, in a transaction or (NULL) alone. */
+static void del_range(struct world *w, struct actor *a)
+{
+    static uint8_t room[3 * (SDB_KEY_MAX + 1)];
+    struct place place = {.generation = pick_generation(w)};
+    const struct generation *generation = &w->model.generations[place.generation];
+    struct view view = {0};
+    sdb_status wanted = SDB_OK;
+    sdb_slice bounds[2];
+    sdb_range range;
+    bool none;
+
+    pick_range(w, &range, bounds, room, &place);
+    none = range_is_empty(&range);
+    if (a && a->flags == SDB_TXN_READ)
+        wanted = SDB_READONLY;
+    else if (generation->dropped)
+        wanted = SDB_NOTFOUND;
+    IS(sdb_del_range(a ? a->txn : NULL, generation->handle, &range), wanted);
+    memset(room, 0x55, sizeof room); /* the range was copied */
+    if (wanted != SDB_OK || none) return;
+    view_del_range(a ? &a->view : &view, place.generation, place.lower, place.upper,
+                   !a || is_batch(a));
+    if (!a) model_apply(&w->model, &view);
+    view_done(&view);
+}
+
 /* A change without a transaction. */
 static void change_alone(struct world *w)
 {
@@ -359,43 +400,6 @@ static void savepoint(struct world *w, struct actor *a)
 }
 
 /* ---- cursors ------------------------------------------------------------------------------ */
-
-static sdb_slice pick_target(struct world *w, uint8_t *room)
-{
-    return universe_target(&w->model.universe, pick_key(w), &w->random, room);
-}
-
-/* A random range, and the same as numbers. */
-static void pick_range(struct world *w, sdb_range *range, sdb_slice *bounds, uint8_t *room,
-                       struct place *place)
-{
-    const struct universe *u = &w->model.universe;
-    unsigned at;
-
-    *range = (sdb_range){0};
-    place->lower = 0;
-    place->upper = u->count;
-    if (below(w, 3) == 0) {
-        range->prefix = pick_target(w, room);
-        range->prefix.size = below(w, range->prefix.size + 1);
-        place->lower = universe_find(u, range->prefix);
-        for (at = place->lower; at < u->count && slice_begins_with(u->keys[at], range->prefix);)
-            at++;
-        place->upper = at;
-    }
-    if (below(w, 3) == 0) {
-        bounds[0] = pick_target(w, room + SDB_KEY_MAX + 1);
-        range->lower = &bounds[0];
-        at = universe_find(u, bounds[0]);
-        if (at > place->lower) place->lower = at;
-    }
-    if (below(w, 3) == 0) {
-        bounds[1] = pick_target(w, room + 2 * (SDB_KEY_MAX + 1));
-        range->upper = &bounds[1];
-        at = universe_find(u, bounds[1]);
-        if (at < place->upper) place->upper = at;
-    }
-}
 
 static void open_cursor(struct world *w, struct actor *a, struct place *place)
 {
@@ -611,6 +615,7 @@ static void act(struct world *w, struct actor *a)
     case 14: del(w, a); break;
     case 15:
         if (below(w, 4) == 0) count(w, a);
+        else if (below(w, 3) == 0) del_range(w, a);
         break;
     default: use_cursor(w, a);
     }
@@ -630,6 +635,8 @@ static void step(struct world *w)
         walk_names(w);
     else if (what == 4)
         kv_check_sound(w->db);
+    else if (what == 5)
+        del_range(w, NULL);
     else if (what < 30)
         change_alone(w);
     else if (what < 50)
