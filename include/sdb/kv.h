@@ -168,17 +168,31 @@ SDB_API SDB_MUST_USE sdb_status sdb_insert(sdb_txn *txn, sdb_keyspace *keyspace,
  */
 SDB_API SDB_MUST_USE sdb_status sdb_del(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key);
 
+typedef struct sdb_range sdb_range;
+
+/*
+ * Removes all keys of a range (NULL: of the keyspace; see below). One change, however many keys: it
+ * is logged as its bounds, and while no older transaction is open its time does not grow with the
+ * range; the space returns soon after. With older transactions open, which still see the keys, each
+ * key is removed by itself, and kept for them: SDB_LIMIT at the commit if that would take more than
+ * version_bytes. In a WRITE transaction the commit answers SDB_CONFLICT if anything in the range
+ * was changed since it began. `txn` may be NULL, as for sdb_put. SDB_OK if there is nothing to
+ * remove; SDB_LIMIT if a bound is longer than a key can be.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_del_range(sdb_txn *txn, sdb_keyspace *keyspace,
+                                              const sdb_range *range);
+
 /* ---- cursors ------------------------------------------------------------------------------ */
 
 /*
  * Which keys a cursor sees: those that begin with `prefix`, are >= `lower` and < `upper`. Zero it,
  * set what you need. An empty prefix is no restriction; NULL bounds are none.
  */
-typedef struct sdb_range {
+struct sdb_range {
     sdb_slice prefix;
     const sdb_slice *lower;
     const sdb_slice *upper;
-} sdb_range;
+};
 
 /*
  * Opens a cursor before the first key of the range (NULL: of the keyspace). It sees the

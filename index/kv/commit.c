@@ -88,6 +88,10 @@ static sdb_status validate_op(sdb_db *db, const struct op *op, const struct snap
     if (!keyspace || atomic_load(&keyspace->dropped))
         return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped",
                     keyspace ? keyspace->name : "?");
+    if (op->code == OP_DELRANGE)
+        return snapshot && sdb__versions_touched(&db->versions, op->keyspace, op->key,
+                                                 op_upper(op), snapshot->commit)
+                   ? conflict(db, keyspace) : SDB_OK;
     if (snapshot && !op->superseded &&
         sdb__versions_newest(&db->versions, op->keyspace, op->key) > snapshot->commit)
         return conflict(db, keyspace);
@@ -218,17 +222,19 @@ static sdb_status ready(sdb_db *db, const struct write_set *w, const struct read
         return FAIL(SDB_LIMIT, "old versions for open snapshots already take %" PRIu64 " of "
                     "%" PRIu64 " bytes: end long-running readers, or raise version_bytes",
                     (uint64_t)atomic_load(&db->versions.bytes), limit);
-    return sdb__pager_reserve(db->pager, RESERVE_PAGES * w->count + 2 * RESERVE_PAGES);
+    return sdb__pager_reserve(db->pager, RESERVE_PAGES * w->count + RESERVE_RANGE * w->range_ops +
+                                             2 * RESERVE_PAGES);
 }
 
-/* Step 4. */
+/* Step 4. `keep`, for a write set that deletes ranges: whether it must leave versions. */
 static sdb_status change(sdb_db *db, const struct write_set *w, uint64_t commit,
-                         struct prepared *prepared)
+                         struct prepared *prepared, bool keep)
 {
-    bool keep = sdb__snapshot_apply(db, w->count);
     bool large = w->count > QUIET_MOST;
-    sdb_status status = large ? sdb__apply_sorted(db, w, commit, keep) : SDB_END;
+    sdb_status status;
 
+    if (w->range_ops == 0) keep = sdb__snapshot_apply(db, w->count);
+    status = large ? sdb__apply_sorted(db, w, commit, keep) : SDB_END;
     if (status == SDB_END) { /* in the order of the log, as recovery does */
         status = SDB_OK;
         for (const struct write_chunk *chunk = w->first; chunk && status == SDB_OK;
@@ -272,14 +278,21 @@ sdb_status sdb__commit(sdb_db *db, struct write_set *w, const struct read_set *r
 {
     struct prepared prepared = {0};
     uint64_t lsn = 0;
+    bool keep = false;
     sdb_status status = ready_log(db);
 
     if (status == SDB_OK) status = prepare(db, w, &prepared);
     (void)pthread_mutex_lock(&db->commit_lock);
     if (status == SDB_OK) status = ready(db, w, reads, snapshot);
-    if (status == SDB_OK) status = append(db, w, db->last_commit + 1, &lsn);
     if (snapshot) sdb__snapshot_close(db, snapshot);
-    if (status == SDB_OK) status = change(db, w, db->last_commit + 1, &prepared);
+    if (status == SDB_OK && w->range_ops) status = sdb__ready_ranges(db, w, &keep);
+    if (status == SDB_OK) {
+        status = append(db, w, db->last_commit + 1, &lsn);
+        if (status == SDB_OK)
+            status = change(db, w, db->last_commit + 1, &prepared, keep);
+        else if (w->range_ops)
+            sdb__snapshot_publish(db, db->last_commit);
+    }
     (void)pthread_mutex_unlock(&db->commit_lock);
     unprepare(db, &prepared);
     if (status == SDB_IO) return sdb__db_kill(db, status); /* what the header promises of SDB_IO */

@@ -218,13 +218,14 @@ sdb_status sdb_savepoint_set(sdb_txn *txn, uint64_t *out_savepoint)
 sdb_status sdb_savepoint_rollback(sdb_txn *txn, uint64_t savepoint)
 {
     if (!txn) return FAIL(SDB_INVALID, "sdb_savepoint_rollback: txn is NULL");
-    return sdb__writes_rollback(&txn->writes, savepoint);
+    TRY(sdb__writes_rollback(&txn->writes, savepoint));
+    sdb__cursors_unsettle(txn);
+    return SDB_OK;
 }
 
 /* ---- changes ------------------------------------------------------------------------------ */
 
-/* Refuses a change that can never be. */
-static sdb_status check_change(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
+sdb_status sdb__txn_may_change(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
                                sdb_slice value)
 {
     TRY(sdb__db_alive(keyspace->db));
@@ -256,7 +257,7 @@ static sdb_status change(sdb_txn *txn, sdb_keyspace *keyspace, enum op_code code
     uint32_t page_size;
     sdb_status status;
 
-    TRY(check_change(txn, keyspace, key, value));
+    TRY(sdb__txn_may_change(txn, keyspace, key, value));
     if (!txn) TRY(sdb_txn_begin(keyspace->db, SDB_TXN_BATCH, &own));
     page_size = sdb__pager_page_size(keyspace->db->pager);
     status = sdb__writes_add(own ? &own->writes : &txn->writes, code, keyspace->tree.id,
@@ -296,7 +297,7 @@ sdb_status sdb_insert(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_s
     bool has;
 
     if (!txn || !keyspace) return FAIL(SDB_INVALID, "sdb_insert: an argument is NULL");
-    TRY(check_change(txn, keyspace, key, value));
+    TRY(sdb__txn_may_change(txn, keyspace, key, value));
     TRY(has_key(txn, keyspace, key, &has));
     if (has)
         return FAIL(SDB_EXISTS, "the key is in keyspace \"%s\" already", keyspace->name);
@@ -308,7 +309,7 @@ sdb_status sdb_del(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key)
     bool has = true;
 
     if (!keyspace) return FAIL(SDB_INVALID, "sdb_del: keyspace is NULL");
-    TRY(check_change(txn, keyspace, key, (sdb_slice){NULL, 0}));
+    TRY(sdb__txn_may_change(txn, keyspace, key, (sdb_slice){NULL, 0}));
     if (txn && (txn->flags & SDB_TXN_WRITE) && !(txn->flags & SDB_TXN_BATCH))
         TRY(has_key(txn, keyspace, key, &has));
     if (!has)

@@ -38,6 +38,15 @@ void sdb__cursors_orphan(sdb_txn *txn);
 
 /* Frees a cursor that is nobody's any more. NULL is allowed. */
 void sdb__cursor_free(struct sdb_cursor *cursor);
+/*
+ * Makes open cursors look anew, from where they stand, at their next step: changes were taken back,
+ * so what they passed over may be there again.
+ */
+void sdb__cursors_unsettle(sdb_txn *txn);
+
+/* Refuses a change that can never be. `txn` NULL: one without a transaction. */
+SDB_MUST_USE sdb_status sdb__txn_may_change(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
+                                            sdb_slice value);
 
 static inline struct bytes bytes_of(sdb_slice slice)
 {

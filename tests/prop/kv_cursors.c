@@ -27,40 +27,15 @@ static sdb_slice pick_target(struct world *w, uint8_t *room)
     return universe_target(&w->model.universe, world_pick_key(w), &w->random, room);
 }
 
-/* A random range, and the same as numbers. */
-static void pick_range(struct world *w, sdb_range *range, sdb_slice *bounds, uint8_t *room,
-                       struct place *place)
+void world_pick_range(struct world *w, sdb_range *range, sdb_slice *bounds, uint8_t *room,
+                      struct place *place)
 {
-    const struct universe *u = &w->model.universe;
-    unsigned at;
+    unsigned numbers[3] = {world_pick_key(w), world_pick_key(w), world_pick_key(w)};
 
-    *range = (sdb_range){0};
-    place->bytes = 0;
-    place->lower = 0;
-    place->upper = u->count;
-    if (below(w, 3) == 0) {
-        range->prefix = pick_target(w, room);
-        range->prefix.size = below(w, range->prefix.size + 1);
-        place->lower = universe_find(u, range->prefix);
-        for (at = place->lower; at < u->count && slice_begins_with(u->keys[at], range->prefix);)
-            at++;
-        place->upper = at;
-        place->bytes += 2 * range->prefix.size;
-    }
-    if (below(w, 3) == 0) {
-        bounds[0] = pick_target(w, room + SDB_KEY_MAX + 1);
-        range->lower = &bounds[0];
-        place->bytes += bounds[0].size;
-        at = universe_find(u, bounds[0]);
-        if (at > place->lower) place->lower = at;
-    }
-    if (below(w, 3) == 0) {
-        bounds[1] = pick_target(w, room + 2 * (SDB_KEY_MAX + 1));
-        range->upper = &bounds[1];
-        place->bytes += bounds[1].size;
-        at = universe_find(u, bounds[1]);
-        if (at < place->upper) place->upper = at;
-    }
+    universe_range(&w->model.universe, numbers, &w->random, range, bounds, room, &place->lower,
+                   &place->upper);
+    place->bytes = 2 * range->prefix.size + (range->lower ? range->lower->size : 0) +
+                   (range->upper ? range->upper->size : 0);
 }
 
 static void open_cursor(struct world *w, struct actor *a, struct place *place)
@@ -72,7 +47,7 @@ static void open_cursor(struct world *w, struct actor *a, struct place *place)
 
     place->generation = world_pick_generation(w);
     wanted = world_may_read(w, a, place->generation);
-    pick_range(w, &range, bounds, room, place);
+    world_pick_range(w, &range, bounds, room, place);
     place->where = AT_START;
     IS(sdb_cursor_open(a->txn, w->model.generations[place->generation].handle, &range,
                        &place->cursor),
@@ -98,7 +73,7 @@ void world_count(struct world *w, struct actor *a)
     sdb_range range;
     uint64_t counted = 0, expected = 0;
 
-    pick_range(w, &range, bounds, room, &place);
+    world_pick_range(w, &range, bounds, room, &place);
     IS(sdb_count(a->txn, w->model.generations[place.generation].handle, &range, &counted), wanted);
     if (wanted != SDB_OK) return;
     note_range(a, &place, place.lower, place.upper, place.bytes * 2 + 2 * SDB_KEY_MAX);

@@ -58,6 +58,9 @@ sdb_status world_may_read(const struct world *w, const struct actor *a, unsigned
 /* Opens, moves or closes one of the actor's cursors. */
 void world_use_cursor(struct world *w, struct actor *a);
 void world_close_cursors(struct actor *a);
+/* A random range, and the same as numbers; `bounds` has two places, `room` is universe_range's. */
+void world_pick_range(struct world *w, sdb_range *range, sdb_slice *bounds, uint8_t *room,
+                      struct place *place);
 void world_count(struct world *w, struct actor *a);
 
 #endif

@@ -280,6 +280,33 @@ static void del(struct world *w, struct actor *a)
     if (wanted == SDB_OK) view_change(&a->view, g, key, (struct model_value){0});
 }
 
+/* Deletes a range, in a transaction or (NULL) alone. */
+static void del_range(struct world *w, struct actor *a)
+{
+    static uint8_t room[3 * (SDB_KEY_MAX + 1)];
+    struct place place = {.generation = world_pick_generation(w)};
+    const struct generation *generation = &w->model.generations[place.generation];
+    struct view view = {0};
+    sdb_status wanted = SDB_OK;
+    sdb_slice bounds[2];
+    sdb_range range;
+    bool none;
+
+    world_pick_range(w, &range, bounds, room, &place);
+    none = range_is_empty(&range);
+    if (a && a->flags == SDB_TXN_READ)
+        wanted = SDB_READONLY;
+    else if (generation->dropped)
+        wanted = SDB_NOTFOUND;
+    IS(sdb_del_range(a ? a->txn : NULL, generation->handle, &range), wanted);
+    memset(room, 0x55, sizeof room); /* the range was copied */
+    if (wanted != SDB_OK || none) return;
+    view_del_range(a ? &a->view : &view, place.generation, place.lower, place.upper,
+                   !a || is_batch(a));
+    if (!a) model_apply(&w->model, &view);
+    view_done(&view);
+}
+
 /* A change without a transaction. */
 static void change_alone(struct world *w)
 {
@@ -411,6 +438,7 @@ static void act(struct world *w, struct actor *a)
     case 14: del(w, a); break;
     case 15:
         if (below(w, 4) == 0) world_count(w, a);
+        else if (below(w, 3) == 0) del_range(w, a);
         break;
     default: world_use_cursor(w, a);
     }
@@ -430,6 +458,8 @@ static void step(struct world *w)
         walk_names(w);
     else if (what == 4)
         kv_check_sound(w->db);
+    else if (what == 5)
+        del_range(w, NULL);
     else if (what < 30)
         change_alone(w);
     else if (what < 50)
