@@ -98,6 +98,13 @@ static inline bool args_has(const struct args *args, enum option_id id)
     return args->option[id] != NULL;
 }
 
+/* True when an option restricts a range. */
+static inline bool args_narrow(const struct args *args)
+{
+    return args_has(args, OPTION_PREFIX) || args_has(args, OPTION_FROM) ||
+           args_has(args, OPTION_TO);
+}
+
 /* The text of an option, or NULL. */
 static inline const char *args_text(const struct args *args, enum option_id id)
 {

@@ -240,6 +240,24 @@ static int take_range(struct kv *kv, struct data_view *view)
     return done;
 }
 
+int cmd_kv_delrange(struct tool *tool, const struct args *args)
+{
+    struct data_view view = {0};
+    struct kv kv;
+    int done;
+
+    if (!args_narrow(args))
+        return tool_misuse(tool, "kv delrange wants --prefix, --from or --to");
+    done = kv_begin(&kv, tool, args, TOOL_WRITE);
+    if (!done) done = take_range(&kv, &view);
+    if (!done) {
+        sdb_status status = sdb_del_range(NULL, kv.keyspace, &view.range);
+
+        if (status != SDB_OK) done = tool_fail_status(tool, status);
+    }
+    return kv_end(&kv, done);
+}
+
 int cmd_kv_scan(struct tool *tool, const struct args *args)
 {
     struct data_view view = {0};

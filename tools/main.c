@@ -68,6 +68,9 @@ const struct command commands[] = {
      bytes_details, ACCEPT_BYTES | ACCEPT_OPENING, 4, 4, cmd_kv_put},
     {"kv del", "FILE KEYSPACE KEY",
      "Remove a key", bytes_details, ACCEPT_BYTES | ACCEPT_READING, 3, 3, cmd_kv_del},
+    {"kv delrange", "FILE KEYSPACE",
+     "Remove all keys of a range, at once",
+     bytes_details, ACCEPT_RANGE | ACCEPT_BYTES | ACCEPT_READING, 2, 2, cmd_kv_delrange},
     {"kv scan", "FILE KEYSPACE",
      "Print entries in the order of their keys, a line each",
      bytes_details, ACCEPT_RANGE | ACCEPT(REVERSE) | ACCEPT(LIMIT) | ACCEPT(KEYS) | ACCEPT_BYTES |
@@ -143,9 +146,10 @@ static int unknown_kv(const struct tool *tool, const char *name)
 {
     const char *meant = suggest(name, 1);
 
-    if (!*name) return tool_misuse(tool, "kv wants one of get, put, del, scan, count");
+    if (!*name) return tool_misuse(tool, "kv wants one of get, put, del, delrange, scan, count");
     if (meant) return tool_misuse(tool, "there is no 'kv %s'; did you mean 'kv %s'?", name, meant);
-    return tool_misuse(tool, "there is no 'kv %s'; it wants get, put, del, scan or count", name);
+    return tool_misuse(tool, "there is no 'kv %s'; it wants get, put, del, delrange, scan or count",
+                       name);
 }
 
 /* Whether `name` can be a database: it is there, or it looks like a path. */

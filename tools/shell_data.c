@@ -174,6 +174,22 @@ static int take_view(const struct shell *shell, const struct args *args, struct 
     return args_number(shell->tool, args, OPTION_LIMIT, 0, &view->limit);
 }
 
+static int run_delrange(struct shell *shell, const struct args *args)
+{
+    const struct word *first = NULL;
+    const char *name = NULL;
+    sdb_keyspace *keyspace;
+    struct data_view view = {0};
+    int done = take_operands(shell, args, 0, &name, &first);
+
+    if (!done) done = take_view(shell, args, &view);
+    if (!done && !args_narrow(args))
+        done = tool_misuse(shell->tool, "delrange wants --prefix, --from or --to; drop removes a "
+                           "whole keyspace");
+    if (!done) done = data_keyspace(shell->tool, shell->db, name, &keyspace);
+    return done ? done : answer(shell, sdb_del_range(shell->txn, keyspace, &view.range));
+}
+
 static int run_scan(struct shell *shell, const struct args *args)
 {
     const struct word *first = NULL;
@@ -338,6 +354,8 @@ const struct shell_command shell_data_commands[] = {
       NULL, 0, 2, 3, NULL}, run_put, true},
     {{"get", "[KEYSPACE] KEY", "Print the value of a key", NULL, 0, 1, 2, NULL}, run_get, true},
     {{"del", "[KEYSPACE] KEY", "Remove a key", NULL, 0, 1, 2, NULL}, run_del, true},
+    {{"delrange", "[KEYSPACE]",
+      "Remove all keys of a range", NULL, ACCEPT_RANGE, 0, 1, NULL}, run_delrange, true},
     {{"scan", "[KEYSPACE]",
       "Print entries in the order of their keys", NULL, ACCEPT_SCAN, 0, 1, NULL}, run_scan, true},
     {{"count", "[KEYSPACE]", "Count entries", NULL, ACCEPT_RANGE, 0, 1, NULL}, run_count, true},

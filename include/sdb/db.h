@@ -65,7 +65,8 @@ enum {
     SDB_OPEN_MUST_EXIST = 1 << 1,  /* SDB_NOTFOUND instead of making a new database */
     SDB_OPEN_MUST_MAKE = 1 << 2,   /* SDB_EXISTS instead of opening an old one */
     SDB_OPEN_NO_THREADS = 1 << 3,  /* background work runs inside the calls that cause it */
-    SDB_OPEN_DISCARD_LOG = 1 << 4  /* open without a missing or damaged log: commits are lost */
+    SDB_OPEN_DISCARD_LOG = 1 << 4, /* open without a missing or damaged log: commits are lost */
+    SDB_OPEN_SERIALIZABLE = 1 << 5 /* every WRITE transaction is SDB_TXN_SERIALIZABLE */
 };
 
 /* Zero in any field means its default. Begin with SDB_OPTIONS_INIT. */

@@ -11,7 +11,8 @@
  *   - A transaction sees the database as it was when the transaction began, plus its own changes.
  *     Any number of them, reading and writing, run at once; none waits for another. If two that
  *     overlap in time change the same key, the first to commit wins and the other's commit answers
- *     SDB_CONFLICT: run it again (sdb_txn_run does).
+ *     SDB_CONFLICT: run it again (sdb_txn_run does). That is snapshot isolation; for more,
+ *     SDB_TXN_SERIALIZABLE.
  *   - A transaction and its cursors are used by one thread at a time; different transactions by
  *     any threads at once.
  *   - What a commit changed is seen by transactions that begin from then on, perhaps a moment
@@ -83,7 +84,17 @@ SDB_API SDB_MUST_USE sdb_status sdb_keyspace_next(sdb_db *db, const char *after,
 enum {
     SDB_TXN_READ = 0,       /* changes answer SDB_READONLY */
     SDB_TXN_WRITE = 1 << 0, /* reads and writes, with conflict detection */
-    SDB_TXN_BATCH = 1 << 1  /* writes only, blind: never conflicts, reads answer SDB_INVALID */
+    SDB_TXN_BATCH = 1 << 1, /* writes only, blind: never conflicts, reads answer SDB_INVALID */
+    /*
+     * With WRITE: conflicts also with what it reads. The commit answers SDB_CONFLICT if another
+     * commit has changed, since the transaction began, a key that it got, or looked for and did not
+     * find, or any key between two places that one of its cursors (or sdb_count) went to. All such
+     * transactions then did what they would have done one after the other, in the order of their
+     * commits. Without WRITE it changes nothing: transactions that only read, and batches, fit into
+     * that order as they are. What is read is kept in at most 1 MiB of memory; beyond that it is
+     * taken for more than it was, which can only make a conflict more likely.
+     */
+    SDB_TXN_SERIALIZABLE = 1 << 2
 };
 
 /* Begins a transaction. *out_txn is owned: sdb_txn_commit or sdb_txn_abort. */
@@ -157,17 +168,31 @@ SDB_API SDB_MUST_USE sdb_status sdb_insert(sdb_txn *txn, sdb_keyspace *keyspace,
  */
 SDB_API SDB_MUST_USE sdb_status sdb_del(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key);
 
+typedef struct sdb_range sdb_range;
+
+/*
+ * Removes all keys of a range (NULL: of the keyspace; see below). One change, however many keys: it
+ * is logged as its bounds, and while no older transaction is open its time does not grow with the
+ * range; the space returns soon after. With older transactions open, which still see the keys, each
+ * key is removed by itself, and kept for them: SDB_LIMIT at the commit if that would take more than
+ * version_bytes. In a WRITE transaction the commit answers SDB_CONFLICT if anything in the range
+ * was changed since it began. `txn` may be NULL, as for sdb_put. SDB_OK if there is nothing to
+ * remove; SDB_LIMIT if a bound is longer than a key can be.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_del_range(sdb_txn *txn, sdb_keyspace *keyspace,
+                                              const sdb_range *range);
+
 /* ---- cursors ------------------------------------------------------------------------------ */
 
 /*
  * Which keys a cursor sees: those that begin with `prefix`, are >= `lower` and < `upper`. Zero it,
  * set what you need. An empty prefix is no restriction; NULL bounds are none.
  */
-typedef struct sdb_range {
+struct sdb_range {
     sdb_slice prefix;
     const sdb_slice *lower;
     const sdb_slice *upper;
-} sdb_range;
+};
 
 /*
  * Opens a cursor before the first key of the range (NULL: of the keyspace). It sees the

@@ -83,6 +83,19 @@ SDB_MUST_USE sdb_status sdb__btree_put(const struct btree *tree, struct bytes ke
 SDB_MUST_USE sdb_status sdb__btree_del(const struct btree *tree, struct bytes key,
                                        btree_visit_fn visit, void *context);
 
+/*
+ * Removes all keys >= lower and < *upper (NULL: to the end). Only the leaves at both edges are
+ * read: `visit` is told of each value that they lose (never NULL; it may be called for many). What
+ * lies between is cut off as whole subtrees, and layers as whole trees: `cut` is told the root of
+ * each just before it is cut off, and owns it then: sdb__btree_free_some ends it, with the same id.
+ * Both may refuse, which is the answer: some keys may have gone by then, as after any other
+ * failure. Readers that were on their way may still read what was cut off.
+ */
+typedef sdb_status (*btree_cut_fn)(void *context, uint64_t root);
+SDB_MUST_USE sdb_status sdb__btree_cut(const struct btree *tree, struct bytes lower,
+                                       const struct bytes *upper, btree_visit_fn visit,
+                                       btree_cut_fn cut, void *context);
+
 /* ---- reading in order ---------------------------------------------------------------------- */
 
 /*
@@ -150,8 +163,8 @@ void sdb__btree_leaf_done(struct btree_leaf *leaf);
 /* ---- ending a tree -------------------------------------------------------------------------- */
 
 /*
- * Frees some of a tree that nobody uses any more, at most a few hundred pages; *out_done when the
- * last, the root, has gone. Each step leaves a valid tree.
+ * Frees some of a tree, or of a subtree that was cut off, that nobody uses any more, at most a few
+ * hundred pages; *out_done when the last, the root, has gone. Each step leaves a valid tree.
  */
 SDB_MUST_USE sdb_status sdb__btree_free_some(const struct btree *tree, bool *out_done);
 

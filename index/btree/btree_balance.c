@@ -146,9 +146,8 @@ static sdb_status split_page(const struct btree *tree, const struct page *parent
     return SDB_OK;
 }
 
-/* Latches the child that a slot of an inner node leads to, and makes sure it may be one. */
-static sdb_status latch_child(const struct btree *tree, const struct page *parent, unsigned slot,
-                              struct page *child)
+sdb_status sdb__btree_latch_child(const struct btree *tree, const struct page *parent,
+                                  unsigned slot, struct page *child)
 {
     uint64_t id = node_child(node_of(tree, parent), slot);
     sdb_status status;
@@ -216,7 +215,7 @@ sdb_status sdb__btree_split(const struct btree *tree, struct bytes whole, unsign
         if (has_parent) unlatch(tree, &parent, true);
         has_parent = false;
         if (node_level(n) == 0) break;
-        status = latch_child(tree, &page, sdb__node_route(n, key, false), &child);
+        status = sdb__btree_latch_child(tree, &page, sdb__node_route(n, key, false), &child);
         if (status != SDB_OK) break;
         parent = page;
         has_parent = true;
@@ -246,8 +245,8 @@ static sdb_status latch_pair(const struct btree *tree, const struct page *parent
     if (left_id == right_id)
         return FAIL(SDB_CORRUPT, "page %llu has two places in page %llu: run sdb check, restore "
                     "a backup", (unsigned long long)left_id, (unsigned long long)parent->id);
-    TRY(latch_child(tree, parent, slot, left));
-    status = latch_child(tree, parent, slot + 1, right);
+    TRY(sdb__btree_latch_child(tree, parent, slot, left));
+    status = sdb__btree_latch_child(tree, parent, slot + 1, right);
     if (status != SDB_OK) unlatch(tree, left, true);
     return status;
 }
@@ -351,14 +350,14 @@ sdb_status sdb__btree_merge(const struct btree *tree, struct bytes whole, unsign
         unsigned slot = sdb__node_route(n, part.here, false);
         struct page child;
 
-        status = latch_child(tree, &page, slot, &child);
+        status = sdb__btree_latch_child(tree, &page, slot, &child);
         if (status != SDB_OK) break;
         if (node_count(n) > 1 && is_sparse(node_of(tree, &child))) {
             unlatch(tree, &child, true);
             status = merge_child(tree, &page, part.here);
             if (status != SDB_OK) break;
             slot = sdb__node_route(n, part.here, false);
-            status = latch_child(tree, &page, slot, &child);
+            status = sdb__btree_latch_child(tree, &page, slot, &child);
             if (status != SDB_OK) break;
         }
         if (page.id == root && node_count(n) == 1) {

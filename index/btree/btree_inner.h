@@ -20,7 +20,7 @@ struct part {
     uint8_t *room;       /* btree_key_most + 1 bytes, for `here` */
 };
 
-enum { PART_ROOM = PAGE_SIZE_MOST / 16 + 1 };
+enum { PART_ROOM = PAGE_SIZE_MOST / 16 + 1, DEPTH_MOST = 64 };
 
 /* Sets part->here from part->rest. `layers` more may be gone through. */
 void sdb__btree_part_set(struct part *part, size_t key_most, unsigned layers);
@@ -72,6 +72,14 @@ bool sdb__btree_see(const struct btree *tree, struct bytes key, btree_visit_fn v
 SDB_MUST_USE sdb_status sdb__btree_enter(const struct btree *tree, struct part *part,
                                          unsigned depth, struct page *out_root);
 
+/*
+ * Latches exclusively the child that a slot of an exclusively latched inner node leads to, and
+ * makes sure that it may be one.
+ */
+SDB_MUST_USE sdb_status sdb__btree_latch_child(const struct btree *tree,
+                                               const struct page *parent, unsigned slot,
+                                               struct page *child);
+
 /* Makes room for `need` bytes in the leaf that holds `key` at that depth, splitting on the way. */
 SDB_MUST_USE sdb_status sdb__btree_split(const struct btree *tree, struct bytes key,
                                          unsigned depth, size_t need);
@@ -80,6 +88,22 @@ SDB_MUST_USE sdb_status sdb__btree_split(const struct btree *tree, struct bytes 
  */
 SDB_MUST_USE sdb_status sdb__btree_merge(const struct btree *tree, struct bytes key,
                                          unsigned depth);
+
+/*
+ * Removes the layer at depth `depth` (1…) of a key's path if it has become empty, and tidies the
+ * leaf above.
+ */
+SDB_MUST_USE sdb_status sdb__btree_drop_layer(const struct btree *tree, struct bytes key,
+                                              unsigned depth);
+
+/* What a leaf's cell says, unless it leads to a layer. */
+static inline struct btree_value cell_value(enum node_kind kind, struct bytes payload)
+{
+    if (kind == NODE_EXTENT)
+        return (struct btree_value){.is_extent = true, .extent = get_u64(payload.data),
+                                    .size = get_u64(payload.data + 8)};
+    return (struct btree_value){.data = payload};
+}
 
 static inline void unlatch(const struct btree *tree, const struct page *page, bool exclusive)
 {

@@ -15,8 +15,6 @@
 #include "engine/base/status.h"
 #include "index/btree/btree_inner.h"
 
-enum { DEPTH_MOST = 64 };
-
 /* A value's form in a leaf. `room` holds an extent's. */
 static struct bytes payload_of(const struct btree_value *value, uint8_t room[16],
                                enum node_kind *out_kind)
@@ -26,14 +24,6 @@ static struct bytes payload_of(const struct btree_value *value, uint8_t room[16]
     put_u64(room, value->extent);
     put_u64(room + 8, value->size);
     return (struct bytes){room, 16};
-}
-
-static struct btree_value value_of(enum node_kind kind, struct bytes payload)
-{
-    if (kind == NODE_EXTENT)
-        return (struct btree_value){.is_extent = true, .extent = get_u64(payload.data),
-                                    .size = get_u64(payload.data + 8)};
-    return (struct btree_value){.data = payload};
 }
 
 /* Bytes that a cell takes with its slot. */
@@ -74,7 +64,7 @@ static sdb_status put_here(const struct btree *tree, const struct page *leaf, un
 
     if (found) {
         old_payload = node_payload(n, slot, &old_kind);
-        old = value_of(old_kind, old_payload);
+        old = cell_value(old_kind, old_payload);
         room += cell_need(n, key, old_payload.size);
     }
     if (room < need) return SDB_END;
@@ -145,11 +135,7 @@ static sdb_status put(const struct btree *tree, struct bytes key,
     }
 }
 
-/*
- * Removes the layer at depth `depth` (1…) of a key's path if it has become empty, and tidies the
- * leaf above.
- */
-static sdb_status drop_layer(const struct btree *tree, struct bytes key, unsigned depth)
+sdb_status sdb__btree_drop_layer(const struct btree *tree, struct bytes key, unsigned depth)
 {
     size_t key_most = btree_key_most(sdb__pager_page_size(tree->pager));
     uint8_t room[PART_ROOM];
@@ -205,7 +191,7 @@ sdb_status sdb__btree_put(const struct btree *tree, struct bytes key,
     sdb_status status = put(tree, key, value, visit, context, &made);
 
     if (status != SDB_OK) /* layers made for nothing */
-        for (; made > 0; made--) (void)!drop_layer(tree, key, made);
+        for (; made > 0; made--) (void)!sdb__btree_drop_layer(tree, key, made);
     return status;
 }
 
@@ -218,7 +204,7 @@ static void tidy(const struct btree *tree, struct bytes key, unsigned depth, boo
 {
     if (sparse && sdb__btree_merge(tree, key, depth) != SDB_OK) return;
     for (; empty && depth > 0; depth--)
-        if (drop_layer(tree, key, depth) != SDB_OK) return;
+        if (sdb__btree_drop_layer(tree, key, depth) != SDB_OK) return;
 }
 
 sdb_status sdb__btree_del(const struct btree *tree, struct bytes key, btree_visit_fn visit,
@@ -259,7 +245,7 @@ sdb_status sdb__btree_del(const struct btree *tree, struct bytes key, btree_visi
             held = leaf;
             continue;
         }
-        old = value_of(kind, payload);
+        old = cell_value(kind, payload);
         status = sdb__pager_dirty(tree->pager, &leaf);
         if (status == SDB_OK) status = visit(context, &old);
         if (status != SDB_OK) {

@@ -23,19 +23,31 @@ struct change {
     bool keep;
 };
 
+sdb_status sdb__apply_release(sdb_db *db, const struct btree_value *old)
+{
+    struct extent extent;
+
+    if (!old || !old->is_extent) return SDB_OK;
+    TRY(sdb__pager_extent_detach(db->pager, old->extent, old->size, &extent));
+    sdb__pager_extent_release(db->pager, &extent);
+    return SDB_OK;
+}
+
 /* Settles what becomes of the value that a key had. */
 static sdb_status leave_old(void *context, const struct btree_value *old)
 {
     struct change *c = context;
-    struct extent extent;
 
     if (c->keep)
         return sdb__versions_add(&c->db->versions, c->keyspace, c->key, c->commit, old);
-    if (old && old->is_extent) {
-        TRY(sdb__pager_extent_detach(c->db->pager, old->extent, old->size, &extent));
-        sdb__pager_extent_release(c->db->pager, &extent);
-    }
-    return SDB_OK;
+    return sdb__apply_release(c->db, old);
+}
+
+sdb_status sdb__apply_del(sdb_keyspace *keyspace, struct bytes key, uint64_t commit, bool keep)
+{
+    struct change change = {keyspace->db, keyspace->tree.id, key, commit, keep};
+
+    return sdb__btree_del(&keyspace->tree, key, leave_old, &change);
 }
 
 /* The form of a value in the tree: inline, or an extent, prepared or written now. */
@@ -70,7 +82,8 @@ static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bo
     if (!keyspace || atomic_load(&keyspace->dropped))
         return FAIL(SDB_CORRUPT, "%s: commit %" PRIu64 " changes keyspace %u, which is not there: "
                     "restore a backup", db->path, commit, op->keyspace);
-    if (op->code == OP_DEL) return sdb__btree_del(&keyspace->tree, op->key, leave_old, &change);
+    if (op->code == OP_DEL) return sdb__apply_del(keyspace, op->key, commit, keep);
+    if (op->code == OP_DELRANGE) return sdb__apply_del_range(keyspace, op, commit, keep);
     TRY(place_value(db, op, prepared, &value));
     return sdb__btree_put(&keyspace->tree, op->key, &value, leave_old, &change);
 }

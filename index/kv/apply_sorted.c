@@ -8,8 +8,8 @@
  * Invariants: I1 operations on the same key keep their order, so the outcome is that of applying
  *   them as they stand in the log.
  * Costs: 40 bytes an operation while it lasts, and a sort.
- * Not here: operations with large values (their extents are handed out in log order), catalog
- *   changes (they are commits of their own).
+ * Not here: operations with large values (their extents are handed out in log order), deleted
+ *   ranges (their place among the others counts), catalog changes (they are commits of their own).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +78,7 @@ sdb_status sdb__apply_sorted(sdb_db *db, const struct write_set *w, uint64_t com
     sdb_status status = SDB_OK;
     size_t count;
 
-    if (w->count <= UINT32_MAX && w->large == 0)
+    if (w->count <= UINT32_MAX && w->large == 0 && w->range_ops == 0)
         placed = sdb__mem_alloc(db->allocator, w->count * sizeof *placed);
     if (!placed) return SDB_END;
     count = list(w, placed);

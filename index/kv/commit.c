@@ -88,15 +88,46 @@ static sdb_status validate_op(sdb_db *db, const struct op *op, const struct snap
     if (!keyspace || atomic_load(&keyspace->dropped))
         return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped",
                     keyspace ? keyspace->name : "?");
+    if (op->code == OP_DELRANGE)
+        return snapshot && sdb__versions_touched(&db->versions, op->keyspace, op->key,
+                                                 op_upper(op), snapshot->commit)
+                   ? conflict(db, keyspace) : SDB_OK;
     if (snapshot && !op->superseded &&
         sdb__versions_newest(&db->versions, op->keyspace, op->key) > snapshot->commit)
         return conflict(db, keyspace);
     return SDB_OK;
 }
 
-static sdb_status validate(sdb_db *db, const struct write_set *w, const struct snapshot *snapshot)
+/* Refuses a serializable transaction that read what was changed meanwhile. */
+static sdb_status validate_reads(sdb_db *db, const struct read_set *reads, uint64_t snapshot)
+{
+    const struct read_range *range = NULL;
+    struct read_view v;
+
+    if (reads->everything) {
+        atomic_fetch_add_explicit(&db->conflicts, 1, memory_order_relaxed);
+        return FAIL(SDB_CONFLICT, "this transaction has read too much to remember what, and "
+                    "another one has committed since it began: run it again");
+    }
+    while ((range = sdb__reads_next(reads, range, &v)) != NULL) {
+        const sdb_keyspace *keyspace = sdb__keyspace_by_id(db, v.keyspace);
+
+        if (atomic_load(&keyspace->dropped) ||
+            sdb__versions_touched(&db->versions, v.keyspace, v.lower,
+                                  v.has_upper ? &v.upper : NULL, snapshot)) {
+            atomic_fetch_add_explicit(&db->conflicts, 1, memory_order_relaxed);
+            return FAIL(SDB_CONFLICT, "another transaction has changed what this one has read in "
+                        "keyspace \"%s\" since it began: run it again", keyspace->name);
+        }
+    }
+    return SDB_OK;
+}
+
+static sdb_status validate(sdb_db *db, const struct write_set *w, const struct read_set *reads,
+                           const struct snapshot *snapshot)
 {
     if (snapshot && snapshot->commit == db->last_commit) snapshot = NULL;
+    if (snapshot && reads) TRY(validate_reads(db, reads, snapshot->commit));
     for (const struct write_chunk *chunk = w->first; chunk; chunk = chunk->next) {
         const uint8_t *at = chunk->data, *end = at + chunk->used;
         struct op op;
@@ -179,28 +210,31 @@ static sdb_status append(sdb_db *db, const struct write_set *w, uint64_t commit,
 }
 
 /* Step 2: everything that may refuse. */
-static sdb_status ready(sdb_db *db, const struct write_set *w, const struct snapshot *snapshot)
+static sdb_status ready(sdb_db *db, const struct write_set *w, const struct read_set *reads,
+                        const struct snapshot *snapshot)
 {
     uint64_t limit = db->options.version_bytes;
 
     TRY(sdb__db_alive(db));
-    TRY(validate(db, w, snapshot));
+    TRY(validate(db, w, reads, snapshot));
     if (atomic_load_explicit(&db->versions.bytes, memory_order_relaxed) + w->bytes > limit &&
         atomic_load_explicit(&db->versions.count, memory_order_relaxed))
         return FAIL(SDB_LIMIT, "old versions for open snapshots already take %" PRIu64 " of "
                     "%" PRIu64 " bytes: end long-running readers, or raise version_bytes",
                     (uint64_t)atomic_load(&db->versions.bytes), limit);
-    return sdb__pager_reserve(db->pager, RESERVE_PAGES * w->count + 2 * RESERVE_PAGES);
+    return sdb__pager_reserve(db->pager, RESERVE_PAGES * w->count + RESERVE_RANGE * w->range_ops +
+                                             2 * RESERVE_PAGES);
 }
 
-/* Step 4. */
+/* Step 4. `keep`, for a write set that deletes ranges: whether it must leave versions. */
 static sdb_status change(sdb_db *db, const struct write_set *w, uint64_t commit,
-                         struct prepared *prepared)
+                         struct prepared *prepared, bool keep)
 {
-    bool keep = sdb__snapshot_apply(db, w->count);
     bool large = w->count > QUIET_MOST;
-    sdb_status status = large ? sdb__apply_sorted(db, w, commit, keep) : SDB_END;
+    sdb_status status;
 
+    if (w->range_ops == 0) keep = sdb__snapshot_apply(db, w->count);
+    status = large ? sdb__apply_sorted(db, w, commit, keep) : SDB_END;
     if (status == SDB_END) { /* in the order of the log, as recovery does */
         status = SDB_OK;
         for (const struct write_chunk *chunk = w->first; chunk && status == SDB_OK;
@@ -239,19 +273,26 @@ static sdb_status settle(sdb_db *db, uint64_t lsn, sdb_durability durability)
     return status == SDB_OK ? SDB_OK : sdb__db_kill(db, SDB_IO);
 }
 
-sdb_status sdb__commit(sdb_db *db, struct write_set *w, struct snapshot *snapshot,
-                       sdb_durability durability)
+sdb_status sdb__commit(sdb_db *db, struct write_set *w, const struct read_set *reads,
+                       struct snapshot *snapshot, sdb_durability durability)
 {
     struct prepared prepared = {0};
     uint64_t lsn = 0;
+    bool keep = false;
     sdb_status status = ready_log(db);
 
     if (status == SDB_OK) status = prepare(db, w, &prepared);
     (void)pthread_mutex_lock(&db->commit_lock);
-    if (status == SDB_OK) status = ready(db, w, snapshot);
-    if (status == SDB_OK) status = append(db, w, db->last_commit + 1, &lsn);
+    if (status == SDB_OK) status = ready(db, w, reads, snapshot);
     if (snapshot) sdb__snapshot_close(db, snapshot);
-    if (status == SDB_OK) status = change(db, w, db->last_commit + 1, &prepared);
+    if (status == SDB_OK && w->range_ops) status = sdb__ready_ranges(db, w, &keep);
+    if (status == SDB_OK) {
+        status = append(db, w, db->last_commit + 1, &lsn);
+        if (status == SDB_OK)
+            status = change(db, w, db->last_commit + 1, &prepared, keep);
+        else if (w->range_ops)
+            sdb__snapshot_publish(db, db->last_commit);
+    }
     (void)pthread_mutex_unlock(&db->commit_lock);
     unprepare(db, &prepared);
     if (status == SDB_IO) return sdb__db_kill(db, status); /* what the header promises of SDB_IO */

@@ -123,6 +123,7 @@ sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slic
         return SDB_OK;
     }
     status = sdb__read_committed(keyspace, bytes_of(key), &txn->snapshot, &txn->value);
+    if (status >= SDB_OK) reads_add_key(&txn->reads, keyspace->tree.id, bytes_of(key));
     if (status == SDB_OK) *out_value = (sdb_slice){txn->value.data, txn->value.size};
     return status;
 }

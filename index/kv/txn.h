@@ -11,6 +11,7 @@ struct sdb_txn {
     bool has_snapshot;
     struct snapshot snapshot;
     struct write_set writes;  /* unindexed for a batch */
+    struct read_set reads;    /* active in a serializable transaction that may write */
     struct buffer value;      /* what the last sdb_get lent out */
     sdb_durability durability;
     struct sdb_cursor *cursors; /* open ones */
@@ -55,6 +56,15 @@ void sdb__cursors_orphan(sdb_txn *txn);
 
 /* Frees a cursor that is nobody's any more. NULL is allowed. */
 void sdb__cursor_free(struct sdb_cursor *cursor);
+/*
+ * Makes open cursors look anew, from where they stand, at their next step: changes were taken back,
+ * so what they passed over may be there again.
+ */
+void sdb__cursors_unsettle(sdb_txn *txn);
+
+/* Refuses a change that can never be. `txn` NULL: one without a transaction. */
+SDB_MUST_USE sdb_status sdb__txn_may_change(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
+                                            sdb_slice value);
 
 static inline struct bytes bytes_of(sdb_slice slice)
 {

@@ -6,8 +6,10 @@
  * newest one of each key. An operation that a later one replaces is only marked, and unmarked again
  * when a savepoint is rolled back.
  * Invariants: I1 an operation lies whole in one chunk and does not move. I2 exactly one operation
- *   of each indexed key is not superseded, and the index leads to it.
- * Costs: a copy of key and value; for an indexed set one skip-list search a change.
+ *   of each indexed key is not superseded, and the index leads to it. I3 an operation that a later
+ *   range covers is superseded, and the index does not lead to it.
+ * Costs: a copy of key and value; for an indexed set one skip-list search a change. A range moves
+ *   the ranges behind it, and removes the entries in it.
  * Not here: spilling to disk; merging superseded operations away (they are logged too).
  */
 #include "index/kv/writeset.h"
@@ -53,7 +55,7 @@ void sdb__writes_reset(struct write_set *w)
     w->last = w->first;
     w->count = w->undo_count = w->mark_count = 0;
     w->bytes = 0;
-    w->large = 0;
+    w->large = w->range_ops = 0;
     w->index = (struct skiplist){.random = random};
     sdb__arena_reset(&w->nodes);
 }
@@ -63,6 +65,7 @@ void sdb__writes_done(struct write_set *w)
     free_chunks(w, w->first);
     sdb__arena_done(&w->nodes);
     sdb__mem_free(w->allocator, w->undo);
+    sdb__mem_free(w->allocator, w->ranges);
     sdb__mem_free(w->allocator, w->marks);
     *w = (struct write_set){.allocator = w->allocator};
 }
@@ -130,7 +133,8 @@ static sdb_status prepare_index(struct write_set *w, uint32_t keyspace, struct b
 static void set_index(struct write_set *w, struct skip_node *entry, bool is_new, uint8_t *at)
 {
     if (w->mark_count)
-        w->undo[w->undo_count++] = (struct write_undo){entry, is_new ? NULL : *entry_op(entry)};
+        w->undo[w->undo_count++] =
+            (struct write_undo){entry, is_new ? NULL : *entry_op(entry), false};
     if (is_new) {
         struct op op = read_own(at);
 
@@ -143,16 +147,12 @@ static void set_index(struct write_set *w, struct skip_node *entry, bool is_new,
     *entry_op(entry) = at;
 }
 
-sdb_status sdb__writes_add(struct write_set *w, enum op_code code, uint32_t keyspace,
-                           struct bytes key, struct bytes value, bool is_large)
+/* Encodes an operation behind the others; there is room. Returns where it stands. */
+static uint8_t *write_op(struct write_set *w, enum op_code code, uint32_t keyspace,
+                         struct bytes key, struct bytes value)
 {
-    struct skip_node *entry = NULL;
-    bool is_new = false;
-    uint8_t *at, *to;
+    uint8_t *at = w->last->data + w->last->used, *to = at;
 
-    TRY(make_room(w, OP_HEAD_MOST + key.size + value.size));
-    if (w->indexed) TRY(prepare_index(w, keyspace, key, &entry, &is_new));
-    at = to = w->last->data + w->last->used;
     to += sdb__op_head(to, code, keyspace, key.size, value.size);
     if (key.size) memcpy(to, key.data, key.size);
     to += key.size;
@@ -161,20 +161,173 @@ sdb_status sdb__writes_add(struct write_set *w, enum op_code code, uint32_t keys
     w->last->used += (size_t)(to - at);
     w->bytes += (size_t)(to - at);
     w->count++;
+    return at;
+}
+
+sdb_status sdb__writes_add(struct write_set *w, enum op_code code, uint32_t keyspace,
+                           struct bytes key, struct bytes value, bool is_large)
+{
+    struct skip_node *entry = NULL;
+    bool is_new = false;
+    uint8_t *at;
+
+    TRY(make_room(w, OP_HEAD_MOST + key.size + value.size));
+    if (w->indexed) TRY(prepare_index(w, keyspace, key, &entry, &is_new));
+    at = write_op(w, code, keyspace, key, value);
     w->large += is_large;
     if (w->indexed) set_index(w, entry, is_new, at);
     return SDB_OK;
 }
 
-bool sdb__writes_find(const struct write_set *w, uint32_t keyspace, struct bytes key,
-                      struct op *out_op)
+/* ---- ranges ------------------------------------------------------------------------------- */
+
+/* Orders by keyspace, then lower bound. */
+static int compare_range(const struct write_range *r, uint32_t keyspace, struct bytes lower)
+{
+    if (r->keyspace != keyspace) return r->keyspace < keyspace ? -1 : 1;
+    return compare_bytes(r->lower.data, r->lower.size, lower.data, lower.size);
+}
+
+/* How many ranges have a lower bound <= lower, those of lesser keyspaces included. */
+static size_t ranges_before(const struct write_set *w, uint32_t keyspace, struct bytes lower)
+{
+    size_t low = 0, high = w->range_ops;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (compare_range(&w->ranges[middle], keyspace, lower) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Finds out anew, from range `at` on, which ones reach farthest. */
+static void set_reach(struct write_set *w, size_t at)
+{
+    for (; at < w->range_ops; at++) {
+        struct write_range *r = &w->ranges[at];
+        const struct write_range *best;
+
+        r->reach = at;
+        if (at == 0 || w->ranges[at - 1].keyspace != r->keyspace) continue;
+        best = &w->ranges[w->ranges[at - 1].reach];
+        if (!best->has_upper ||
+            (r->has_upper && compare_bytes(best->upper.data, best->upper.size, r->upper.data,
+                                           r->upper.size) >= 0))
+            r->reach = w->ranges[at - 1].reach;
+    }
+}
+
+const struct write_range *sdb__writes_covering(const struct write_set *w, uint32_t keyspace,
+                                               struct bytes key)
+{
+    size_t before = w->indexed ? ranges_before(w, keyspace, key) : 0;
+    const struct write_range *r;
+
+    if (before == 0 || w->ranges[before - 1].keyspace != keyspace) return NULL;
+    r = &w->ranges[w->ranges[before - 1].reach];
+    if (r->has_upper && compare_bytes(key.data, key.size, r->upper.data, r->upper.size) >= 0)
+        return NULL;
+    return r;
+}
+
+/* The first entry of the index in a range, behind `after` if that is given; NULL: no more. */
+static struct skip_node *entry_in(const struct write_set *w, uint32_t keyspace, struct bytes lower,
+                                  const struct bytes *upper, const struct skip_node *after)
+{
+    struct skip_node *entry = after ? skip_next(after)
+                                    : sdb__skip_seek(&w->index, keyspace, lower.data, lower.size);
+
+    if (!entry || entry->group != keyspace) return NULL;
+    if (upper && compare_bytes(entry->key, entry->key_size, upper->data, upper->size) >= 0)
+        return NULL;
+    return entry;
+}
+
+/* Takes the entries in a range out of the index; the memory to undo it is there. */
+static void hide_entries(struct write_set *w, uint32_t keyspace, struct bytes lower,
+                         const struct bytes *upper)
 {
     struct skip_node *entry;
 
-    if (w->index.count == 0) return false;
-    entry = sdb__skip_find(&w->index, keyspace, key.data, key.size);
-    if (entry) *out_op = read_own(*entry_op(entry));
-    return entry != NULL;
+    while ((entry = entry_in(w, keyspace, lower, upper, NULL)) != NULL) {
+        uint8_t *at = *entry_op(entry);
+
+        *at |= OP_SUPERSEDED;
+        if (w->mark_count) w->undo[w->undo_count++] = (struct write_undo){entry, at, true};
+        sdb__skip_remove(&w->index, entry);
+    }
+}
+
+/* Remembers the range whose operation, the newest, stands at `at`. */
+static void add_range(struct write_set *w, const uint8_t *at)
+{
+    struct op op = read_own(at);
+    size_t to = ranges_before(w, op.keyspace, op.key);
+
+    memmove(w->ranges + to + 1, w->ranges + to, (w->range_ops - to) * sizeof *w->ranges);
+    w->ranges[to] = (struct write_range){.keyspace = op.keyspace, .lower = op.key,
+                                         .upper = op.value, .has_upper = op_upper(&op) != NULL,
+                                         .number = w->range_ops};
+    w->range_ops++;
+    set_reach(w, to);
+}
+
+sdb_status sdb__writes_add_range(struct write_set *w, uint32_t keyspace, struct bytes lower,
+                                 const struct bytes *upper)
+{
+    struct bytes value = upper ? *upper : (struct bytes){NULL, 0};
+    const struct skip_node *entry = NULL;
+    size_t hidden = 0;
+    uint8_t *at;
+
+    TRY(make_room(w, OP_HEAD_MOST + lower.size + value.size));
+    if (!w->indexed) {
+        (void)write_op(w, OP_DELRANGE, keyspace, lower, value);
+        w->range_ops++;
+        return SDB_OK;
+    }
+    TRY(sdb__mem_reserve(w->allocator, &w->ranges, &w->range_capacity, w->range_ops + 1,
+                         sizeof *w->ranges));
+    while (w->mark_count && (entry = entry_in(w, keyspace, lower, upper, entry)) != NULL) hidden++;
+    if (hidden)
+        TRY(sdb__mem_reserve(w->allocator, &w->undo, &w->undo_capacity, w->undo_count + hidden,
+                             sizeof *w->undo));
+    at = write_op(w, OP_DELRANGE, keyspace, lower, value);
+    hide_entries(w, keyspace, lower, upper);
+    add_range(w, at);
+    return SDB_OK;
+}
+
+/* Forgets the ranges from number `count` on. */
+static void drop_ranges(struct write_set *w, size_t count)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; w->indexed && i < w->range_ops; i++)
+        if (w->ranges[i].number < count) w->ranges[kept++] = w->ranges[i];
+    w->range_ops = count;
+    if (w->indexed) set_reach(w, 0);
+}
+
+/* ---- reading ------------------------------------------------------------------------------ */
+
+bool sdb__writes_find(const struct write_set *w, uint32_t keyspace, struct bytes key,
+                      struct op *out_op)
+{
+    struct skip_node *entry = NULL;
+
+    if (w->index.count) entry = sdb__skip_find(&w->index, keyspace, key.data, key.size);
+    if (entry)
+        *out_op = read_own(*entry_op(entry));
+    else if (w->range_ops && sdb__writes_covering(w, keyspace, key))
+        *out_op = (struct op){.code = OP_DEL, .keyspace = keyspace, .key = key};
+    else
+        return false;
+    return true;
 }
 
 bool sdb__writes_seek(const struct write_set *w, uint32_t keyspace, struct bytes key, bool behind,
@@ -208,7 +361,8 @@ sdb_status sdb__writes_mark(struct write_set *w, uint64_t *out_serial)
                          sizeof *w->marks));
     w->marks[w->mark_count++] = (struct write_mark){
         .serial = ++w->serial, .chunk = w->last, .used = w->last ? w->last->used : 0,
-        .undo_count = w->undo_count, .count = w->count, .bytes = w->bytes, .large = w->large};
+        .undo_count = w->undo_count, .count = w->count, .bytes = w->bytes, .large = w->large,
+        .range_ops = w->range_ops};
     *out_serial = w->serial;
     return SDB_OK;
 }
@@ -224,12 +378,14 @@ sdb_status sdb__writes_rollback(struct write_set *w, uint64_t serial)
                     (unsigned long long)serial);
     mark = w->marks[at - 1];
     w->mark_count = at;
+    drop_ranges(w, mark.range_ops);
     while (w->undo_count > mark.undo_count) {
         struct write_undo undo = w->undo[--w->undo_count];
 
         if (undo.before) {
             *undo.before &= (uint8_t)~OP_SUPERSEDED;
             *entry_op(undo.entry) = undo.before;
+            if (undo.removed) sdb__skip_insert(&w->index, undo.entry);
         } else {
             sdb__skip_remove(&w->index, undo.entry);
         }

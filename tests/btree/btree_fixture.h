@@ -51,6 +51,8 @@ size_t grove_find(const struct grove *g, struct bytes key, bool *out_found);
  */
 sdb_status grove_put(struct grove *g, struct bytes key, uint64_t value_size, bool refuse);
 sdb_status grove_del(struct grove *g, struct bytes key, bool refuse);
+/* Removes a range from tree and model, and ends what was cut off. */
+sdb_status grove_cut(struct grove *g, struct bytes lower, const struct bytes *upper);
 /* What the tree says of a key must be what the model says. */
 void grove_expect(struct grove *g, struct bytes key);
 

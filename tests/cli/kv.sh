@@ -97,6 +97,35 @@ run "$sdb" kv count t.sdb r
 is "$out" 5 "count"
 run "$sdb" kv count t.sdb r --from k4 --json
 is "$out" '{"count":2}' "count of a range, as JSON"
+run "$sdb" kv delrange t.sdb r
+is "$status" 2 "delrange without a range is misuse"
+run "$sdb" kv delrange t.sdb r --from k2 --to k4
+is "$status:$out" "0:" "delrange"
+run "$sdb" kv scan t.sdb r --keys
+is "$out" "$(printf 'k1\nk4\nk5')" "has removed what was between"
+run "$sdb" kv delrange --hex t.sdb r --prefix 6b35
+run "$sdb" kv scan t.sdb r --keys
+is "$out" "$(printf 'k1\nk4')" "delrange of a prefix, in hex"
+run "$sdb" kv delrange t.sdb nowhere --prefix x
+is "$status" 1 "delrange without the keyspace: status 1"
+out=$("$sdb" t.sdb <<'END' 2>&1
+use r
+begin
+delrange --from k1
+put k3 new
+scan --keys
+rollback
+begin
+delrange --to k4
+commit
+delrange
+END
+) || status=$?
+is "$status" 1 "delrange without a range ends a script"
+like "$out" "k3*" "in the shell, a transaction sees its own deleted range"
+run "$sdb" kv scan t.sdb r --keys
+is "$out" k4 "and commits it"
+for i in 1 2 3 4 5; do "$sdb" kv put t.sdb r "k$i" "v$i"; done
 "$sdb" kv scan t.sdb r >/dev/full 2>err
 is $? 1 "a full disk under standard output: status 1"
 like "$(cat err)" "*standard output cannot be written: No space left*" "and says so"

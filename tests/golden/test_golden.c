@@ -121,9 +121,18 @@ START_TEST(golden_database_is_read_exactly)
 END_TEST
 
 struct seen {
-    unsigned bodies, puts, others;
+    unsigned bodies, puts, ranges, others;
     uint64_t bytes;
 };
+
+static void expect_range(const struct op *op, unsigned number)
+{
+    const char *lower = number ? "\xff" : "gone", *upper = number ? "" : "gone2";
+
+    ck_assert_uint_lt(number, 2);
+    ck_assert(kv_is((sdb_slice){op->key.data, op->key.size}, lower));
+    ck_assert(kv_is((sdb_slice){op->value.data, op->value.size}, upper));
+}
 
 static sdb_status see_body(void *context, uint64_t lsn, const uint8_t *body, size_t size)
 {
@@ -139,9 +148,11 @@ static sdb_status see_body(void *context, uint64_t lsn, const uint8_t *body, siz
         ck_assert_uint_gt(step, 0);
         if (op.code == OP_PUT)
             seen->puts++;
+        else if (op.code == OP_DELRANGE)
+            expect_range(&op, seen->ranges++);
         else
             seen->others++;
-        seen->bytes += op.value.size;
+        if (op.code != OP_DELRANGE) seen->bytes += op.value.size;
         at += step;
     }
     return SDB_OK;
@@ -154,7 +165,7 @@ START_TEST(golden_log_is_read_exactly)
     struct wal_header header;
     struct wal_replay replay;
     struct seen seen = {0};
-    uint64_t values = 4 + GOLDEN_LARGE;
+    uint64_t values = 4 + GOLDEN_LARGE + 2;
     struct io *io = kv_disk(1);
 
     OK(sdb__wal_format_get_header(bytes, &header));
@@ -167,7 +178,8 @@ START_TEST(golden_log_is_read_exactly)
                        NULL, &seen, &replay));
     for (unsigned i = 0; i < GOLDEN_COUNT; i++) values += golden_size(i);
     ck_assert_uint_eq(seen.bodies, GOLDEN_COMMITS);
-    ck_assert_uint_eq(seen.puts, GOLDEN_COUNT + 3);
+    ck_assert_uint_eq(seen.puts, GOLDEN_COUNT + 5);
+    ck_assert_uint_eq(seen.ranges, 2);
     ck_assert_uint_eq(seen.others, 2);
     ck_assert_uint_eq(seen.bytes, values);
     ck_assert(!replay.torn);

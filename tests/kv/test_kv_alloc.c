@@ -152,6 +152,26 @@ static void read_all(struct script *s)
     sdb_txn_abort(txn);
 }
 
+/* A range, deleted twice in one transaction, and once undone. */
+static void delete_range(struct script *s)
+{
+    sdb_range range = {.prefix = TEXT("range")};
+    uint64_t savepoint;
+    sdb_txn *txn;
+
+    if (!MAY(sdb_txn_begin(s->db, SDB_TXN_WRITE, &txn))) return;
+    if (MAY(sdb_put(txn, s->a, TEXT("range1"), value_of(1))) &&
+        MAY(sdb_savepoint_set(txn, &savepoint))) {
+        if (MAY(sdb_del_range(txn, s->a, &range))) OK(sdb_savepoint_rollback(txn, savepoint));
+        if (MAY(sdb_put(txn, s->a, TEXT("range2"), value_of(2))) &&
+            MAY(sdb_del_range(txn, s->a, &range))) {
+            (void)MAY(sdb_txn_commit(txn));
+            return;
+        }
+    }
+    sdb_txn_abort(txn);
+}
+
 static void use_other_keyspace(struct script *s)
 {
     sdb_txn *old;
@@ -191,10 +211,12 @@ static void run_script(struct script *s)
         if (s->put[3] && MAY(sdb_put(NULL, s->a, key_of(3), value_of(3))))
             (void)MAY(sdb_del(NULL, s->a, TEXT("none")));
         read_all(s);
+        delete_range(s);
         use_other_keyspace(s);
         status = sdb_txn_run(s->db, SDB_TXN_WRITE, run_body, s->a, 1);
         ck_assert(status == SDB_CANCELLED || status == SDB_NOMEM);
         sdb_txn_abort(reader);
+        delete_range(s);
         OK(sdb_stat(s->db, &stats));
         (void)!sdb_keyspace_next(s->db, NULL, name);
         (void)MAY(sdb_sync(s->db));

@@ -350,6 +350,68 @@ START_TEST(keyspaces_made_and_dropped_by_many_are_there_after_reopening)
 }
 END_TEST
 
+/* ---- serializable ------------------------------------------------------------------------- */
+
+/* Takes one of the entries away if that leaves another, or else adds one. */
+static sdb_status relieve(sdb_txn *txn, void *context)
+{
+    uint64_t *random = context, count, n = 0;
+    uint8_t fresh = (uint8_t)random_below(random, ACCOUNTS), chosen = 0;
+    sdb_slice key;
+    sdb_cursor *cursor;
+    sdb_status status;
+
+    if (random_below(random, 2)) {
+        OK(sdb_count(txn, counters, NULL, &count));
+    } else {
+        OK(sdb_cursor_open(txn, counters, NULL, &cursor));
+        for (count = 0; (status = sdb_cursor_prev(cursor, &key, NULL)) == SDB_OK;) count++;
+        IS(status, SDB_END);
+        sdb_cursor_close(cursor);
+    }
+    if (count < 2) return write_number(txn, counters, fresh, 1);
+    OK(sdb_cursor_open(txn, counters, NULL, &cursor));
+    while (sdb_cursor_next(cursor, &key, NULL) == SDB_OK)
+        if (random_below(random, ++n) == 0) memcpy(&chosen, key.data, sizeof chosen);
+    sdb_cursor_close(cursor);
+    return sdb_del(txn, counters, number_key(&chosen));
+}
+
+static void *relieve_main(void *context)
+{
+    uint64_t random = seed + (uintptr_t)context;
+
+    while (!is_over())
+        OK(sdb_txn_run(db, SDB_TXN_WRITE | SDB_TXN_SERIALIZABLE, relieve, &random, 60000));
+    return NULL;
+}
+
+static void *watch_main(void *context)
+{
+    sdb_txn *txn;
+    uint64_t count;
+
+    (void)context;
+    while (!is_over()) {
+        OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+        OK(sdb_count(txn, counters, NULL, &count));
+        OK(sdb_txn_commit(txn));
+        ck_assert_uint_ge(count, 1);
+    }
+    return NULL;
+}
+
+START_TEST(what_each_serializable_transaction_keeps_all_keep_together)
+{
+    static void *(*const mains[])(void *) = {relieve_main, relieve_main, relieve_main, watch_main};
+
+    seed = kv_seed("test_kv_threads", 13);
+    open_db(0);
+    run_threads(mains, THREADS);
+    close_db();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("kv_threads");
@@ -360,6 +422,7 @@ int main(void)
     tcase_add_test(cases, no_increment_is_lost);
     tcase_add_test(cases, large_commits_are_seen_whole_or_not_at_all);
     tcase_add_test(cases, keyspaces_made_and_dropped_by_many_are_there_after_reopening);
+    tcase_add_test(cases, what_each_serializable_transaction_keeps_all_keep_together);
     suite_add_tcase(suite, cases);
     return kv_main(suite);
 }

@@ -122,6 +122,56 @@ bool slice_begins_with(sdb_slice key, sdb_slice prefix)
            (prefix.size == 0 || memcmp(key.data, prefix.data, prefix.size) == 0);
 }
 
+void universe_range(const struct universe *u, const unsigned numbers[3], uint64_t *random,
+                    sdb_range *range, sdb_slice *bounds, uint8_t *room, unsigned *out_lower,
+                    unsigned *out_upper)
+{
+    unsigned lower = 0, upper = u->count, at;
+
+    *range = (sdb_range){0};
+    if (random_below(random, 3) == 0) {
+        range->prefix = universe_target(u, numbers[0], random, room);
+        range->prefix.size = random_below(random, range->prefix.size + 1);
+        lower = universe_find(u, range->prefix);
+        for (upper = lower; upper < u->count && slice_begins_with(u->keys[upper], range->prefix);)
+            upper++;
+    }
+    if (random_below(random, 3) == 0) {
+        bounds[0] = universe_target(u, numbers[1], random, room + SDB_KEY_MAX + 1);
+        range->lower = &bounds[0];
+        at = universe_find(u, bounds[0]);
+        if (at > lower) lower = at;
+    }
+    if (random_below(random, 3) == 0) {
+        bounds[1] = universe_target(u, numbers[2], random, room + 2 * (SDB_KEY_MAX + 1));
+        range->upper = &bounds[1];
+        at = universe_find(u, bounds[1]);
+        if (at < upper) upper = at;
+    }
+    *out_lower = lower;
+    *out_upper = upper;
+}
+
+static bool is_all_ff(sdb_slice s)
+{
+    const uint8_t *data = s.data;
+
+    for (size_t i = 0; i < s.size; i++)
+        if (data[i] != 0xff) return false;
+    return true;
+}
+
+bool range_is_empty(const sdb_range *range)
+{
+    sdb_slice lower = range->prefix, prefix = range->prefix;
+    const sdb_slice *l = range->lower, *u = range->upper;
+
+    if (l && compare_slices(l, &lower) > 0) lower = *l;
+    if (u && compare_slices(&lower, u) >= 0) return true;
+    return compare_slices(&lower, &prefix) > 0 && !slice_begins_with(lower, prefix) &&
+           !is_all_ff(prefix);
+}
+
 /* ---- generations -------------------------------------------------------------------------- */
 
 static void drop_versions(struct model_version *version)
@@ -214,11 +264,29 @@ struct model_value model_see(const struct model *m, const struct view *view, uns
     return version ? version->value : (struct model_value){0};
 }
 
-void view_change(struct view *view, unsigned generation, unsigned key, struct model_value value)
+static struct own *own_of(struct view *view, unsigned generation)
 {
     if (!view->owns[generation]) view->owns[generation] = calloc(1, sizeof *view->owns[generation]);
     ck_assert_ptr_nonnull(view->owns[generation]);
-    view->owns[generation]->cells[key] = (struct own_value){true, value};
+    view->owns[generation]->touched = true;
+    return view->owns[generation];
+}
+
+void view_change(struct view *view, unsigned generation, unsigned key, struct model_value value)
+{
+    own_of(view, generation)->cells[key] = (struct own_value){true, false, value};
+}
+
+void view_del_range(struct view *view, unsigned generation, unsigned lower, unsigned upper,
+                    bool blind)
+{
+    struct own *own = own_of(view, generation);
+
+    for (unsigned k = lower; k < upper; k++) {
+        bool alone = blind && own->cells[k].changed && !own->cells[k].by_range;
+
+        own->cells[k] = (struct own_value){.changed = true, .by_range = !alone};
+    }
 }
 
 static void free_owns(struct own **owns)
@@ -243,15 +311,14 @@ static void copy_owns(struct own **to, struct own *const *from)
 void view_done(struct view *view)
 {
     for (unsigned i = 0; i < view->mark_count; i++) free_owns(view->marks[i].owns);
-    view->mark_count = 0;
     free_owns(view->owns);
+    *view = (struct view){0};
 }
 
 bool view_has_changes(const struct view *view)
 {
     for (unsigned i = 0; i < GENERATIONS; i++)
-        for (unsigned k = 0; view->owns[i] && k < KEYS; k++)
-            if (view->owns[i]->cells[k].changed) return true;
+        if (view->owns[i] && view->owns[i]->touched) return true;
     return false;
 }
 
@@ -270,6 +337,33 @@ void view_rollback(struct view *view, unsigned at)
     while (view->mark_count > at + 1) free_owns(view->marks[--view->mark_count].owns);
 }
 
+void view_read(struct view *view, unsigned generation, unsigned from, unsigned to, size_t bytes)
+{
+    if (!view->serializable) return;
+    for (unsigned k = from; k < to; k++) view->read[generation][k] = true;
+    view->touched[generation] = true;
+    view->read_bytes += bytes;
+}
+
+/* Conflicts with what was read. What was too long to be kept exactly may conflict with anything. */
+static void judge_reads(const struct model *m, const struct view *view, struct verdict *verdict)
+{
+    if (view->read_bytes > READS_BYTES_MOST / 4 && m->commit > view->snapshot)
+        verdict->conflict = true;
+    for (unsigned i = 0; i < m->generation_count; i++) {
+        const struct generation *g = &m->generations[i];
+
+        if (view->touched[i] && g->dropped) verdict->conflict = true;
+        for (unsigned k = 0; view->touched[i] && k < KEYS; k++) {
+            if (!view->read[i][k] || (!g->dropped && !(g->cells[k] &&
+                                                       g->cells[k]->commit > view->snapshot)))
+                continue;
+            verdict->conflict = true;
+            verdict->ok = false;
+        }
+    }
+}
+
 struct verdict model_judge(const struct model *m, const struct view *view, bool blind)
 {
     struct verdict verdict = {0};
@@ -277,14 +371,15 @@ struct verdict model_judge(const struct model *m, const struct view *view, bool 
     for (unsigned i = 0; i < m->generation_count; i++) {
         const struct generation *g = &m->generations[i];
 
+        if (view->owns[i] && view->owns[i]->touched && g->dropped) verdict.notfound = true;
         for (unsigned k = 0; view->owns[i] && k < KEYS; k++) {
             if (!view->owns[i]->cells[k].changed) continue;
-            if (g->dropped) verdict.notfound = true;
             if (!blind && g->cells[k] && g->cells[k]->commit > view->snapshot)
                 verdict.conflict = true;
         }
     }
     verdict.ok = !verdict.notfound && !verdict.conflict;
+    if (view->serializable) judge_reads(m, view, &verdict);
     return verdict;
 }
 
@@ -296,6 +391,7 @@ void model_apply(struct model *m, const struct view *view)
             struct model_version *version;
 
             if (!view->owns[i]->cells[k].changed) continue;
+            if (view->owns[i]->cells[k].by_range && !model_newest(m, i, k).present) continue;
             version = malloc(sizeof *version);
             ck_assert_ptr_nonnull(version);
             *version = (struct model_version){m->generations[i].cells[k], m->commit,

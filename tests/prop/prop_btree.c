@@ -135,6 +135,43 @@ static void change(struct grove *g, struct source *src, unsigned dels)
     grove_expect(g, key);
 }
 
+/* A bound of a range: most often a key that is there, or a beginning of one. */
+static struct bytes draw_bound(struct grove *g, struct source *src, uint8_t *to)
+{
+    struct bytes key = draw_key(src);
+
+    if (g->count && random_below(&src->state, 3)) {
+        const struct entry *e = &g->entries[random_below(&src->state, g->count)];
+
+        key = (struct bytes){e->key, e->key_size};
+    }
+    if (random_below(&src->state, 4) == 0) key.size = random_below(&src->state, key.size + 1);
+    if (key.size) memcpy(to, key.data, key.size);
+    if (key.size && random_below(&src->state, 6) == 0) to[key.size - 1]++;
+    return (struct bytes){to, key.size};
+}
+
+/* Removes a range: from near to wide, and now and then all. */
+static void cut(struct grove *g, struct source *src)
+{
+    static uint8_t rooms[2][GROVE_KEY_MOST + 64];
+    struct bytes lower = draw_bound(g, src, rooms[0]), upper = draw_bound(g, src, rooms[1]);
+    uint64_t kind = random_below(&src->state, 12);
+
+    if (kind == 0) lower.size = 0;
+    if (kind > 1 && kind < 8 && g->count) { /* near: a few keys on */
+        bool found;
+        size_t at = grove_find(g, lower, &found) + random_below(&src->state, 8);
+
+        if (at >= g->count) at = g->count - 1;
+        memcpy(rooms[1], g->entries[at].key, g->entries[at].key_size);
+        upper.size = g->entries[at].key_size;
+    }
+    OK(grove_cut(g, lower, kind < 2 ? NULL : &upper));
+    grove_expect(g, lower);
+    (void)grove_check(g, true);
+}
+
 static void empty_tree(struct grove *g, struct source *src)
 {
     uint64_t order = random_below(&src->state, 3);
@@ -208,6 +245,102 @@ START_TEST(a_tree_agrees_with_a_sorted_array)
     expect_empty(&rig, &g);
     grove_scan(&g);
     free(src.key);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
+struct cuts_seen {
+    unsigned values, roots;
+    uint64_t root[16];
+};
+
+static sdb_status see_value(void *context, const struct btree_value *value)
+{
+    struct cuts_seen *seen = context;
+
+    ck_assert_ptr_nonnull(value);
+    seen->values++;
+    return SDB_OK;
+}
+
+static sdb_status see_root(void *context, uint64_t root)
+{
+    struct cuts_seen *seen = context;
+
+    ck_assert_uint_lt(seen->roots, 16);
+    seen->root[seen->roots++] = root;
+    return SDB_OK;
+}
+
+START_TEST(a_range_that_is_cut_off_is_gone_and_all_else_stays)
+{
+    uint64_t seed = rig_seed("btree cut", 3000) + (uint64_t)_i;
+    uint32_t page_size = page_sizes[(unsigned)_i / SHAPES % 3];
+    static struct rig rig;
+    struct source src;
+    struct grove g;
+
+    rig_init(&rig, false, seed, page_size, 256);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    src = source_of(&rig, seed, (enum shape)((unsigned)_i % SHAPES));
+    for (unsigned round = 0; round < 24; round++) {
+        for (unsigned step = 0; step < 120; step++) change(&g, &src, 5);
+        cut(&g, &src);
+        if (random_below(&src.state, 4) == 0) OK(rig_checkpoint(&rig));
+        if (round % 8 == 7) grove_scan(&g);
+    }
+    OK(grove_cut(&g, (struct bytes){NULL, 0}, NULL));
+    expect_empty(&rig, &g);
+    free(src.key);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
+/* However large the range: nothing in it is read, and the tree is as full afterwards as before. */
+START_TEST(a_cut_takes_time_by_its_edges)
+{
+    static struct rig rig;
+    struct grove_census census;
+    struct pager_stats before, after;
+    struct grove g;
+    uint8_t keys[2][8];
+    struct bytes upper = {keys[1], 8};
+    bool done = false;
+    struct btree part;
+    uint64_t count = 40000;
+    struct cuts_seen seen = {0};
+
+    rig_init(&rig, false, 1, 4096, 4096);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    for (uint64_t n = 0; n < count; n++) {
+        put_u64(keys[0], htobe64(n));
+        OK(grove_put(&g, (struct bytes){keys[0], 8}, 20, false));
+    }
+    census = grove_check(&g, true);
+    ck_assert_uint_eq(census.height, 3);
+    put_u64(keys[0], htobe64(count / 10));
+    put_u64(keys[1], htobe64(count / 10 * 9));
+    sdb__pager_stats(rig.pager, &before);
+    OK(sdb__btree_cut(&g.tree, (struct bytes){keys[0], 8}, &upper, see_value, see_root, &seen));
+    sdb__pager_stats(rig.pager, &after);
+    ck_assert_uint_le(seen.values, 2 * 200);
+    ck_assert_uint_le(seen.roots, 5);
+    ck_assert_uint_le(after.hits + after.misses - before.hits - before.misses, 150);
+    for (unsigned i = 0; i < seen.roots; i++, done = false) {
+        part = (struct btree){rig.pager, seen.root[i], g.tree.id};
+        while (!done) OK(sdb__btree_free_some(&part, &done));
+    }
+    OK(grove_cut(&g, (struct bytes){keys[0], 8}, &upper)); /* nothing more: now the model, too */
+    census = grove_check(&g, true);
+    ck_assert_uint_eq(census.entries, count / 10 * 2);
+    ck_assert_uint_le(census.leaves, count / 10 * 2 / 80);
+    grove_scan(&g);
     grove_done(&g);
     rig_done(&rig);
 }
@@ -288,6 +421,8 @@ int main(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, a_tree_agrees_with_a_sorted_array, 0, 3 * SHAPES);
     tcase_add_loop_test(tcase, a_tree_that_is_ended_leaves_nothing, 0, 3 * SHAPES);
+    tcase_add_loop_test(tcase, a_range_that_is_cut_off_is_gone_and_all_else_stays, 0, 6 * SHAPES);
+    tcase_add_test(tcase, a_cut_takes_time_by_its_edges);
     tcase_add_loop_test(tcase, keys_in_order_fill_their_pages, 0, 9);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
