@@ -96,6 +96,14 @@ SDB_MUST_USE sdb_status sdb__btree_cut(const struct btree *tree, struct bytes lo
                                        const struct bytes *upper, btree_visit_fn visit,
                                        btree_cut_fn cut, void *context);
 
+/*
+ * About how many keys are >= lower and < *upper (NULL: to the end): exact if both bounds lie in the
+ * same leaf, or in neighbours with one parent; otherwise from the fan-out of the nodes at the edges
+ * and some dozens of leaves between them. The same tree gives the same answer.
+ */
+SDB_MUST_USE sdb_status sdb__btree_estimate(const struct btree *tree, struct bytes lower,
+                                            const struct bytes *upper, uint64_t *out_count);
+
 /* ---- reading in order ---------------------------------------------------------------------- */
 
 /*

@@ -97,6 +97,10 @@ run "$sdb" kv count t.sdb r
 is "$out" 5 "count"
 run "$sdb" kv count t.sdb r --from k4 --json
 is "$out" '{"count":2}' "count of a range, as JSON"
+run "$sdb" kv count t.sdb r --from k2 --approx
+is "$out" 4 "an estimate is exact where it is small"
+run "$sdb" t.sdb 'count r --to k3 --approx'
+is "$out" 2 "in the shell, too"
 run "$sdb" kv delrange t.sdb r
 is "$status" 2 "delrange without a range is misuse"
 run "$sdb" kv delrange t.sdb r --from k2 --to k4

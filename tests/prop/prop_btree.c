@@ -346,6 +346,111 @@ START_TEST(a_cut_takes_time_by_its_edges)
 }
 END_TEST
 
+/* The estimate of the model's entries [from, to) is at most that part of it away. */
+static void expect_estimate(struct grove *g, size_t from, size_t to, double most)
+{
+    struct bytes lower = {g->entries[from].key, g->entries[from].key_size}, upper = {0};
+    uint64_t count;
+    double error;
+
+    if (to < g->count) upper = (struct bytes){g->entries[to].key, g->entries[to].key_size};
+    OK(sdb__btree_estimate(&g->tree, lower, to < g->count ? &upper : NULL, &count));
+    error = (double)count / (double)(to - from) - 1;
+    ck_assert_msg(error <= most && error >= -most, "%llu instead of %zu", (unsigned long long)count,
+                  to - from);
+}
+
+/* Values of any size: the sizes of leaves and nodes vary as much as they can. */
+START_TEST(estimates_are_near_and_small_ones_exact)
+{
+    static struct rig rig;
+    struct pager_stats before, after;
+    uint64_t seed = rig_seed("btree estimate", 4000) + (uint64_t)_i;
+    struct grove_census census;
+    struct grove g;
+    uint8_t key[8];
+    uint64_t most = _i == 0 ? 20 : 250;
+
+    rig_init(&rig, false, 1, 4096, 8192);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    for (unsigned n = 0; n < 30000; n++) {
+        put_u64(key, random_next(&seed));
+        OK(grove_put(&g, (struct bytes){key, 8}, _i == 0 ? most : random_below(&seed, most),
+                     false));
+    }
+    census = grove_check(&g, true);
+    ck_assert_uint_ge(census.height, 3);
+    for (unsigned n = 0; n < 300; n++) {
+        size_t size = 1 + random_below(&seed, n % 3 ? g.count : 10);
+        size_t from = random_below(&seed, g.count - size + 1);
+
+        expect_estimate(&g, from, from + size, size <= 10 ? 0 : _i == 0 ? 0.15 : 0.25);
+    }
+    sdb__pager_stats(rig.pager, &before);
+    expect_estimate(&g, 0, g.count, _i == 0 ? 0.15 : 0.25);
+    sdb__pager_stats(rig.pager, &after);
+    ck_assert_uint_le(after.hits - before.hits, 3 * 64 * census.height);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
+/* Long keys: layers in layers; an estimate need not be near, but must be an answer. */
+START_TEST(estimates_go_through_layers)
+{
+    static struct rig rig;
+    static uint8_t rooms[2][GROVE_KEY_MOST + 64];
+    uint64_t seed = rig_seed("btree estimate in layers", 5000) + (uint64_t)_i;
+    struct source src;
+    struct grove g;
+
+    rig_init(&rig, false, seed, 4096, 256);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    src = source_of(&rig, seed, _i % 2 ? LAYERED : LONG);
+    for (unsigned step = 0; step < 600; step++) change(&g, &src, 10);
+    for (unsigned n = 0; n < 200; n++) {
+        struct bytes lower = draw_bound(&g, &src, rooms[0]), upper = draw_bound(&g, &src, rooms[1]);
+        size_t at = random_below(&seed, g.count);
+        uint64_t count;
+
+        OK(sdb__btree_estimate(&g.tree, lower, n % 5 ? &upper : NULL, &count));
+        ck_assert_uint_le(count, 100 * g.count);
+        if (at + 1 < g.count) expect_estimate(&g, at, at + 1, 0);
+    }
+    free(src.key);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
+START_TEST(a_layer_counts_as_what_it_holds)
+{
+    static struct rig rig;
+    uint8_t key[300];
+    uint64_t count;
+    struct grove g;
+
+    rig_init(&rig, false, 1, 4096, 256);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    memset(key, 'k', sizeof key);
+    for (unsigned n = 0; n < 30; n++) { /* ten layers of three keys */
+        key[0] = (uint8_t)(n / 3);
+        key[299] = (uint8_t)(n % 3);
+        OK(grove_put(&g, (struct bytes){key, sizeof key}, 5, false));
+    }
+    OK(sdb__btree_estimate(&g.tree, (struct bytes){NULL, 0}, NULL, &count));
+    ck_assert_uint_eq(count, 30);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
 START_TEST(a_tree_that_is_ended_leaves_nothing)
 {
     uint64_t seed = rig_seed("btree end", 2000) + (uint64_t)_i;
@@ -423,6 +528,9 @@ int main(void)
     tcase_add_loop_test(tcase, a_tree_that_is_ended_leaves_nothing, 0, 3 * SHAPES);
     tcase_add_loop_test(tcase, a_range_that_is_cut_off_is_gone_and_all_else_stays, 0, 6 * SHAPES);
     tcase_add_test(tcase, a_cut_takes_time_by_its_edges);
+    tcase_add_loop_test(tcase, estimates_are_near_and_small_ones_exact, 0, 2);
+    tcase_add_test(tcase, a_layer_counts_as_what_it_holds);
+    tcase_add_loop_test(tcase, estimates_go_through_layers, 0, 4);
     tcase_add_loop_test(tcase, keys_in_order_fill_their_pages, 0, 9);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
