@@ -304,7 +304,7 @@ static void report(struct judging *j, const struct view *view, const uint32_t *c
     struct buffer text = {0};
     struct cycle cycle;
 
-    if (j->findings->lines >= FINDINGS_SHOWN) {
+    if (j->findings->counts[strength][anomaly] >= FINDINGS_SHOWN) {
         findings_add(j->findings, anomaly, strength, "one more");
         return;
     }

@@ -48,8 +48,7 @@ void findings_add(struct findings *findings, enum anomaly anomaly, enum strength
     int head;
     va_list args;
 
-    findings->counts[strength][anomaly]++;
-    if (findings->lines++ >= FINDINGS_SHOWN) return;
+    if (findings->counts[strength][anomaly]++ >= FINDINGS_SHOWN) return;
     head = snprintf(line, sizeof line, "%s%s: ", names[anomaly], strengths[strength]);
     va_start(args, format);
     (void)vsnprintf(line + head, sizeof line - (size_t)head - 1, format, args);

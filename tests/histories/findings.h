@@ -46,12 +46,11 @@ struct level {
 /* Ended by findings_done. Zero-initialise. */
 struct findings {
     uint64_t counts[STRENGTH_COUNT][ANOMALY_COUNT]; /* those that are no cycles are plain */
-    struct buffer text;                             /* the first of them, a line each */
-    unsigned lines;
+    struct buffer text;                             /* the first of each, a line each */
 };
 
-/* Counts one; the sentence is kept with the first FINDINGS_SHOWN. */
-enum { FINDINGS_SHOWN = 12 };
+/* Counts one; the sentence is kept for the first FINDINGS_SHOWN of each. */
+enum { FINDINGS_SHOWN = 3 };
 void findings_add(struct findings *findings, enum anomaly anomaly, enum strength strength,
                   const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* Nothing was found that the level forbids. */
