@@ -68,6 +68,19 @@ enum {
     SDB_OPEN_DISCARD_LOG = 1 << 4  /* open without a missing or damaged log: commits are lost */
 };
 
+/* What opening a database is busy with. */
+typedef enum sdb_phase {
+    SDB_PHASE_REPLAY = 1,    /* the log of a crash is read back; done and total: bytes of the log */
+    SDB_PHASE_CHECKPOINT = 2 /* the outcome is written; done 0, total: bytes that will be written */
+} sdb_phase;
+
+/*
+ * Called by sdb_open, in its thread, at most about ten times a second while a database is being
+ * recovered. A non-zero return ends the opening with SDB_CANCELLED: the file is as before, and the
+ * next sdb_open begins anew.
+ */
+typedef int (*sdb_open_progress_fn)(void *context, sdb_phase phase, uint64_t done, uint64_t total);
+
 /* Zero in any field means its default. Begin with SDB_OPTIONS_INIT. */
 typedef struct sdb_options {
     size_t size;               /* sizeof(sdb_options): how later fields are told from none */
@@ -80,12 +93,14 @@ typedef struct sdb_options {
     unsigned group_interval_ms; /* for GROUP; default 100 */
     sdb_backend backend;
     const sdb_allocator *allocator; /* borrowed until sdb_close; default malloc */
+    sdb_open_progress_fn progress;  /* of sdb_open; default: none is told */
+    void *progress_context;
 } sdb_options;
 
 #ifdef __cplusplus
 #define SDB_OPTIONS_INIT                                                                           \
     sdb_options{sizeof(sdb_options), 0, 0, 0, 0, 0, SDB_DURABILITY_DEFAULT, 0, SDB_BACKEND_AUTO,   \
-                nullptr}
+                nullptr, nullptr, nullptr}
 #else
 #define SDB_OPTIONS_INIT ((sdb_options){.size = sizeof(sdb_options)})
 #endif
