@@ -95,12 +95,20 @@ typedef struct sdb_options {
     const sdb_allocator *allocator; /* borrowed until sdb_close; default malloc */
     sdb_open_progress_fn progress;  /* of sdb_open; default: none is told */
     void *progress_context;
+    /*
+     * Most log that a crash may have to replay, which bounds the time of recovery: a checkpoint is
+     * begun at half of it, and commits wait for one that is too slow; they fail with its status if
+     * it cannot be made. Each thread that commits may go beyond by one commit. Default 4 *
+     * checkpoint_bytes, at least 1 MiB. The files of the log may take three segments (each at most
+     * a quarter of it, and 64 MiB) more.
+     */
+    uint64_t log_limit_bytes;
 } sdb_options;
 
 #ifdef __cplusplus
 #define SDB_OPTIONS_INIT                                                                           \
     sdb_options{sizeof(sdb_options), 0, 0, 0, 0, 0, SDB_DURABILITY_DEFAULT, 0, SDB_BACKEND_AUTO,   \
-                nullptr, nullptr, nullptr}
+                nullptr, nullptr, nullptr, 0}
 #else
 #define SDB_OPTIONS_INIT ((sdb_options){.size = sizeof(sdb_options)})
 #endif
@@ -214,6 +222,7 @@ typedef struct sdb_stats {
     uint64_t recovered_commits;     /* replayed when this handle was opened */
     uint64_t recovery_ms;
     uint64_t commit_sequence;       /* number of the newest visible commit */
+    uint64_t log_waits;             /* commits that waited because of log_limit_bytes */
 } sdb_stats;
 
 /* Fills *out_stats, as far as its `size` says it reaches. */

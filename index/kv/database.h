@@ -75,6 +75,7 @@ struct sdb_db {
     uint64_t lsn;              /* while there is no log: where the next one begins */
     bool changed;              /* since the last checkpoint */
     _Atomic uint64_t checkpoint_lsn; /* the log that a crash would replay begins here */
+    _Atomic bool log_full;           /* a commit has found the log at its limit */
     _Atomic bool group_waiting;      /* GROUP commits that are not durable yet */
     _Atomic uint64_t last_sync_ns;   /* GROUP without threads */
 
@@ -99,8 +100,12 @@ struct sdb_db {
     pthread_cond_t worker_cond;
     pthread_t worker;
     bool has_worker, worker_stop, worker_checkpoint;
+    pthread_cond_t round_cond; /* the worker has tried to make a checkpoint: */
+    uint64_t rounds;
+    sdb_status round_status;
+    char round_text[320];
 
-    _Atomic uint64_t commits, conflicts, checkpoints, last_checkpoint_ms;
+    _Atomic uint64_t commits, conflicts, checkpoints, last_checkpoint_ms, log_waits;
     uint64_t recovered_commits, recovery_ms;
 };
 
@@ -187,6 +192,8 @@ SDB_MUST_USE sdb_status sdb__db_checkpoint(sdb_db *db, bool last);
  * it.
  */
 SDB_MUST_USE sdb_status sdb__db_maybe_checkpoint(sdb_db *db);
+/* Waits until the log is below its limit. Nothing may be locked. */
+SDB_MUST_USE sdb_status sdb__db_wait_for_log(sdb_db *db);
 SDB_MUST_USE sdb_status sdb__worker_start(sdb_db *db);
 void sdb__worker_stop(sdb_db *db);
 
