@@ -31,6 +31,13 @@ const char *sdb_version(void)
     return PACKAGE_VERSION;
 }
 
+/* Four times what is written between checkpoints, within reason. */
+static uint64_t default_log_limit(uint64_t checkpoint_bytes)
+{
+    if (checkpoint_bytes < megabyte / 4) return megabyte;
+    return checkpoint_bytes < UINT64_MAX / 4 ? 4 * checkpoint_bytes : UINT64_MAX;
+}
+
 sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
 {
     sdb_options o = {0};
@@ -44,9 +51,7 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
     if (!o.page_size) o.page_size = 8192;
     if (!o.cache_bytes) o.cache_bytes = 256 * megabyte;
     if (!o.checkpoint_bytes) o.checkpoint_bytes = 256 * megabyte;
-    if (!o.log_limit_bytes)
-        o.log_limit_bytes = o.checkpoint_bytes < UINT64_MAX / 4 ? 4 * o.checkpoint_bytes
-                                                                : UINT64_MAX;
+    if (!o.log_limit_bytes) o.log_limit_bytes = default_log_limit(o.checkpoint_bytes);
     if (!o.version_bytes) o.version_bytes = 1024 * megabyte;
     if (!o.durability) o.durability = SDB_DURABILITY_FULL;
     if (!o.group_interval_ms) o.group_interval_ms = 100;
