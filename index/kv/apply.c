@@ -68,12 +68,13 @@ static sdb_status place_value(sdb_db *db, const struct op *op, struct prepared *
 }
 
 static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bool keep,
-                            struct prepared *prepared)
+                            struct prepared *prepared, struct btree_run *run)
 {
     struct change change = {db, op->keyspace, op->key, commit, keep};
     sdb_keyspace *keyspace;
     struct btree_value value;
 
+    if (op->code != OP_PUT) sdb__btree_run_end(run);
     if (op->code == OP_MAKE)
         return sdb__keyspace_apply_make(db, op->keyspace, op->key, commit);
     if (op->code == OP_DROP) return sdb__keyspace_apply_drop(db, op->keyspace, commit);
@@ -84,11 +85,21 @@ static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bo
     if (op->code == OP_DEL) return sdb__apply_del(keyspace, op->key, commit, keep);
     if (op->code == OP_DELRANGE) return sdb__apply_del_range(keyspace, op, commit, keep);
     TRY(place_value(db, op, prepared, &value));
-    return sdb__btree_put(&keyspace->tree, op->key, &value, leave_old, &change);
+    return sdb__btree_put_run(&keyspace->tree, op->key, &value, leave_old, &change, run);
 }
 
 sdb_status sdb__apply(sdb_db *db, const uint8_t *ops, size_t size, uint64_t commit, bool keep,
                       struct prepared *prepared)
+{
+    struct btree_run run = {0};
+    sdb_status status = sdb__apply_run(db, ops, size, commit, keep, prepared, &run);
+
+    sdb__btree_run_end(&run);
+    return status;
+}
+
+sdb_status sdb__apply_run(sdb_db *db, const uint8_t *ops, size_t size, uint64_t commit, bool keep,
+                          struct prepared *prepared, struct btree_run *run)
 {
     const uint8_t *at = ops, *end = ops + size;
     struct op op;
@@ -100,7 +111,7 @@ sdb_status sdb__apply(sdb_db *db, const uint8_t *ops, size_t size, uint64_t comm
         if (!step)
             return FAIL(SDB_CORRUPT, "%s: commit %" PRIu64 " holds something that is no "
                         "operation: restore a backup", db->path, commit);
-        if (!op.superseded) TRY(apply_one(db, &op, commit, keep, prepared));
+        if (!op.superseded) TRY(apply_one(db, &op, commit, keep, prepared, run));
         at += step;
     }
     return SDB_OK;
