@@ -164,6 +164,7 @@ static struct wgl_op random_op(uint64_t *random, unsigned place)
 
     op.ret = random_below(random, 5) ? op.call + 8 + random_below(random, 6) * 16 : WGL_PENDS;
     if (op.f == LIN_READ && op.ret == WGL_PENDS) op.f = LIN_WRITE;
+    op.pure = op.f == LIN_READ || op.f == LIN_CAS_FAILED;
     return op;
 }
 
