@@ -28,11 +28,17 @@ if ! test -d "$suites"; then
 fi
 
 # ---- suites that apply: one line each -----------------------------------------------------------
+test -d "$suites/blocks/cache" &&
+    suite blocks/cache sh "$src/build-aux/check-cache.sh" "$suites/blocks/cache" "$build"
 
 # ---- what is there and was not run --------------------------------------------------------------
 not_run=
-for area in "$suites"/*/; do
-    not_run="$not_run $(basename "$area")"
+for area in "$suites"/*/ "$suites"/blocks/*/; do
+    area=${area#"$suites"/}
+    case ${area%/} in
+    blocks | blocks/cache) ;;
+    *) not_run="$not_run ${area%/}" ;;
+    esac
 done
 echo "# check-suites: $ran run, $broken of them with failures"
 echo "# check-suites: not run, sdb has nothing yet that they test:$not_run"

@@ -60,6 +60,21 @@ typedef enum sdb_backend {
     SDB_BACKEND_POSIX = 2
 } sdb_backend;
 
+/*
+ * Who leaves a full cache. S3FIFO keeps what is used again from being swept out by scans; the
+ * others are there to compare with. In the cache, LRU and LFU are approximations: uses are noted by
+ * readers without a lock and taken over each time a sixteenth of the cache has been replaced.
+ */
+typedef enum sdb_cache_policy {
+    SDB_CACHE_DEFAULT = 0, /* S3FIFO */
+    SDB_CACHE_S3FIFO = 1,
+    SDB_CACHE_SIEVE = 2,
+    SDB_CACHE_CLOCK = 3,
+    SDB_CACHE_LRU = 4,
+    SDB_CACHE_LFU = 5,
+    SDB_CACHE_FIFO = 6
+} sdb_cache_policy;
+
 enum {
     SDB_OPEN_READONLY = 1 << 0,    /* no changes; fails if recovery would have to write */
     SDB_OPEN_MUST_EXIST = 1 << 1,  /* SDB_NOTFOUND instead of making a new database */
