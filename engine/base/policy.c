@@ -50,7 +50,7 @@ struct policy {
     uint64_t *keys;          /* S3FIFO */
     struct ghost ghost;
     struct worth *worth;     /* LFU */
-    uint64_t now;
+    uint64_t now, most_uses; /* LFU: of any slot, ever */
 };
 
 static const char *const names[] = {"s3fifo", "s3fifo", "sieve", "clock", "lru", "lfu", "fifo"};
@@ -143,19 +143,27 @@ static void uses_set(const struct policy *p, uint32_t slot, uint8_t uses)
 
 /* ---- queues ---- */
 
-static void link_newest(struct policy *p, unsigned which, uint32_t slot)
+/* Puts a slot next to `newer`, on its older side; POLICY_NONE: at the head. */
+static void link_behind(struct policy *p, unsigned which, uint32_t newer, uint32_t slot)
 {
     struct queue *q = &p->queues[which];
+    uint32_t *from_newer = newer == POLICY_NONE ? &q->head : &p->older[newer];
+    uint32_t older = *from_newer;
 
-    p->newer[slot] = POLICY_NONE;
-    p->older[slot] = q->head;
-    if (q->head == POLICY_NONE)
+    p->newer[slot] = newer;
+    p->older[slot] = older;
+    *from_newer = slot;
+    if (older == POLICY_NONE)
         q->tail = slot;
     else
-        p->newer[q->head] = slot;
-    q->head = slot;
+        p->newer[older] = slot;
     q->count++;
     p->where[slot] = (uint8_t)which;
+}
+
+static void link_newest(struct policy *p, unsigned which, uint32_t slot)
+{
+    link_behind(p, which, POLICY_NONE, slot);
 }
 
 static void unlink_slot(struct policy *p, uint32_t slot)
@@ -217,6 +225,15 @@ static void heap_settle(struct policy *p, uint32_t at, uint32_t slot)
     heap_put(p, at, slot);
 }
 
+static void add_uses(struct policy *p, uint32_t slot, uint64_t uses)
+{
+    struct worth *worth = &p->worth[slot];
+
+    *worth = (struct worth){worth->uses + uses, p->now};
+    if (worth->uses > p->most_uses) p->most_uses = worth->uses;
+    heap_settle(p, p->newer[slot], slot);
+}
+
 static void heap_remove(struct policy *p, uint32_t slot)
 {
     uint32_t at = p->newer[slot], last = p->older[--p->queues[QUEUE_MAIN].count];
@@ -264,8 +281,8 @@ void sdb__policy_hit(struct policy *p, uint32_t slot)
     switch (p->kind) {
     case SDB_CACHE_LRU: renew(p, slot); break;
     case SDB_CACHE_LFU:
-        p->worth[slot] = (struct worth){p->worth[slot].uses + 1, ++p->now};
-        heap_settle(p, p->newer[slot], slot);
+        p->now++;
+        add_uses(p, slot, 1);
         break;
     default: policy_touch(uses_of(p, slot));
     }
@@ -297,8 +314,7 @@ void sdb__policy_fold(struct policy *p)
 
         if (p->where[slot] != QUEUE_MAIN || !uses) continue;
         uses_set(p, slot, 0);
-        p->worth[slot] = (struct worth){p->worth[slot].uses + uses, p->now};
-        heap_settle(p, p->newer[slot], slot);
+        add_uses(p, slot, uses);
     }
 }
 
@@ -360,8 +376,8 @@ static uint32_t victim_lfu(struct policy *p)
 
         if (!uses) break;
         uses_set(p, slot, 0);
-        p->worth[slot] = (struct worth){p->worth[slot].uses + uses, ++p->now};
-        heap_settle(p, 0, slot);
+        p->now++;
+        add_uses(p, slot, uses);
     }
     return p->older[0];
 }
@@ -395,8 +411,15 @@ void sdb__policy_gone(struct policy *p, uint32_t slot)
 
 void sdb__policy_stay(struct policy *p, uint32_t slot)
 {
+    unsigned which = p->where[slot] & ~(unsigned)IS_OUT;
+
     assert(p->where[slot] & IS_OUT);
-    take_in(p, p->where[slot] & ~(unsigned)IS_OUT, slot);
+    if (p->kind == SDB_CACHE_S3FIFO) which ^= QUEUE_MAIN ^ QUEUE_SMALL;
+    if (p->kind == SDB_CACHE_LFU) p->worth[slot] = (struct worth){p->most_uses, ++p->now};
+    if (p->kind == SDB_CACHE_SIEVE)
+        link_behind(p, which, p->hand, slot);
+    else
+        take_in(p, which, slot);
 }
 
 void sdb__policy_remove(struct policy *p, uint32_t slot)

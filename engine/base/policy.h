@@ -72,7 +72,11 @@ void sdb__policy_fold(struct policy *policy);
 uint32_t sdb__policy_victim(struct policy *policy);
 /* The victim has left its slot. */
 void sdb__policy_gone(struct policy *policy, uint32_t slot);
-/* The victim could not leave: it goes behind all others of its queue. */
+/*
+ * The victim could not leave: it becomes the newest, for S3FIFO of the other queue, for LFU with as
+ * many uses as any slot had; SIEVE's hand passes over it. So whoever asks three times for each slot
+ * in use sees them all, though many have to stay.
+ */
 void sdb__policy_stay(struct policy *policy, uint32_t slot);
 
 /* What a slot holds has ended, which says nothing about its use. It must not be out. */

@@ -89,7 +89,7 @@ static sdb_status fault(struct pager *p, uint64_t id, uint64_t word, uint64_t la
 {
     uint32_t frame = 0;
     struct frame *f;
-    sdb_status status = sdb__pool_frame(p, &frame);
+    sdb_status status = sdb__pool_frame(p, id, &frame);
 
     if (status == SDB_OK) {
         status = read_page(p, id, frame);
@@ -101,7 +101,6 @@ static sdb_status fault(struct pager *p, uint64_t id, uint64_t word, uint64_t la
     }
     f = &p->frames[frame];
     atomic_store_explicit(&f->dirty, false, memory_order_relaxed);
-    atomic_store_explicit(&f->recent, true, memory_order_relaxed);
     atomic_store_explicit(&f->id, id, memory_order_relaxed);
     count(&my_counters(p)->misses);
     atomic_store_explicit(&p->words[id], word | ((uint64_t)frame + 1) | latch,
@@ -148,13 +147,10 @@ static sdb_status latch_page(struct pager *p, uint64_t id, bool exclusive, struc
         word = atomic_load_explicit(at, memory_order_relaxed);
     }
     count(&my_counters(p)->hits);
+    frame_touch(&p->frames[(word & WORD_FRAME_MASK) - 1]);
 latched:
     out_page->data = frame_data(p, (uint32_t)(word & WORD_FRAME_MASK) - 1);
     out_page->id = id;
-    if (!atomic_load_explicit(&p->frames[(word & WORD_FRAME_MASK) - 1].recent,
-                              memory_order_relaxed))
-        atomic_store_explicit(&p->frames[(word & WORD_FRAME_MASK) - 1].recent, true,
-                              memory_order_relaxed);
     return SDB_OK;
 }
 
@@ -274,7 +270,7 @@ sdb_status sdb__pager_page_new(struct pager *p, struct page *out_page)
     sdb_status status;
 
     TRY(sdb__pool_take_id(p, &id));
-    status = sdb__pool_frame(p, &frame);
+    status = sdb__pool_frame(p, id, &frame);
     if (status != SDB_OK) {
         (void)pthread_mutex_lock(&p->map_lock);
         sdb__pool_give_id_locked(p, id);
@@ -286,7 +282,6 @@ sdb_status sdb__pager_page_new(struct pager *p, struct page *out_page)
     atomic_store_explicit(&f->dirty, true, memory_order_relaxed);
     atomic_fetch_add_explicit(&p->dirty_count, 1, memory_order_relaxed);
     atomic_store_explicit(&f->epoch, atomic_load(&p->epoch), memory_order_relaxed);
-    atomic_store_explicit(&f->recent, true, memory_order_relaxed);
     atomic_store_explicit(&f->id, id, memory_order_relaxed);
     word = atomic_load_explicit(&p->words[id], memory_order_relaxed);
     assert(!(word & WORD_FRAME_MASK));

@@ -95,12 +95,13 @@ typedef struct sdb_options {
     unsigned group_interval_ms; /* for GROUP; default 100 */
     sdb_backend backend;
     const sdb_allocator *allocator; /* borrowed until sdb_close; default malloc */
+    sdb_cache_policy cache_policy; /* who leaves when the cache is full; default S3FIFO */
 } sdb_options;
 
 #ifdef __cplusplus
 #define SDB_OPTIONS_INIT                                                                           \
     sdb_options{sizeof(sdb_options), 0, 0, 0, 0, 0, SDB_DURABILITY_DEFAULT, 0, SDB_BACKEND_AUTO,   \
-                nullptr}
+                nullptr, SDB_CACHE_DEFAULT}
 #else
 #define SDB_OPTIONS_INIT ((sdb_options){.size = sizeof(sdb_options)})
 #endif

@@ -57,6 +57,8 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
                     "1 MiB", o.cache_bytes);
     if (o.durability > SDB_DURABILITY_NONE || o.durability < SDB_DURABILITY_DEFAULT)
         return FAIL(SDB_INVALID, "options: durability %d is unknown", (int)o.durability);
+    if (o.cache_policy > SDB_CACHE_FIFO || o.cache_policy < SDB_CACHE_DEFAULT)
+        return FAIL(SDB_INVALID, "options: cache policy %d is unknown", (int)o.cache_policy);
     if (!o.allocator->resize)
         return FAIL(SDB_INVALID, "options: the allocator has no resize function");
     *out = o;
@@ -162,6 +164,7 @@ static struct pager_options pager_options(sdb_db *db)
 {
     return (struct pager_options){.io = db->io, .file = db->file, .allocator = db->allocator,
                                   .cache_bytes = db->options.cache_bytes,
+                                  .cache_policy = db->options.cache_policy,
                                   .readonly = db->readonly, .verify = sdb__node_verify};
 }
 

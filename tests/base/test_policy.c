@@ -55,7 +55,7 @@ struct model {
     struct list main, small, ghosts; /* ghosts: keys; UINT32_MAX where one was taken out */
     uint32_t hand;                   /* SIEVE: index in main; 0 is the oldest */
     unsigned uses[SLOTS];
-    uint64_t total[SLOTS], last[SLOTS], now;
+    uint64_t total[SLOTS], last[SLOTS], now, most;
     uint32_t key[SLOTS];
 };
 
@@ -78,7 +78,7 @@ static void model_insert(struct model *m, uint32_t slot, uint32_t key)
 
 static void model_hit(struct model *m, uint32_t slot)
 {
-    m->total[slot]++;
+    if (++m->total[slot] > m->most) m->most = m->total[slot];
     m->last[slot] = ++m->now;
     if (m->kind == SDB_CACHE_LRU) {
         ck_assert(cut(&m->main, slot));
@@ -166,10 +166,16 @@ static void model_gone(struct model *m, uint32_t slot)
 
 static void model_stay(struct model *m, uint32_t slot)
 {
-    struct list *from = index_of(&m->small, slot) >= 0 ? &m->small : &m->main;
+    bool was_small = index_of(&m->small, slot) >= 0;
 
+    m->total[slot] = m->most;
+    m->last[slot] = ++m->now;
+    if (m->kind == SDB_CACHE_SIEVE) {
+        m->hand = m->hand + 1 < m->main.count ? m->hand + 1 : 0;
+        return;
+    }
     model_leave(m, slot);
-    append(from, slot);
+    append(m->kind == SDB_CACHE_S3FIFO && !was_small ? &m->small : &m->main, slot);
 }
 
 /* ---- both side by side ---- */
@@ -332,6 +338,35 @@ START_TEST(a_search_ends_though_all_are_in_use_all_the_time)
 }
 END_TEST
 
+START_TEST(who_asks_on_sees_every_slot)
+{
+    policy_uses uses[SLOTS] = {0};
+    struct policy *policy;
+
+    for (int kind = 0; kind < KINDS; kind++) {
+        bool seen[SLOTS] = {false};
+        uint32_t count = 0;
+
+        OK(sdb__policy_new(heap, (sdb_cache_policy)kind, SLOTS, uses, 1, &policy));
+        for (uint32_t i = 0; i < SLOTS; i++) sdb__policy_insert(policy, i, i);
+        for (uint32_t i = 0; i < SLOTS / 2; i++) { /* half of them are in the main queue */
+            uses[i] = 3;
+            sdb__policy_stay(policy, sdb__policy_victim(policy));
+        }
+        memset(uses, 0, sizeof uses);
+        for (uint32_t i = 0; i < 3 * SLOTS; i++) {
+            uint32_t slot = sdb__policy_victim(policy);
+
+            count += !seen[slot];
+            seen[slot] = true;
+            sdb__policy_stay(policy, slot);
+        }
+        ck_assert_uint_eq(count, SLOTS);
+        sdb__policy_free(policy);
+    }
+}
+END_TEST
+
 START_TEST(ghosts_are_the_last_that_were_added)
 {
     struct ghost ghost;
@@ -392,6 +427,7 @@ int main(void)
     tcase_add_test(tcase, uses_noted_by_others_count_when_they_are_folded_in);
     tcase_add_test(tcase, a_counter_stops_at_its_most);
     tcase_add_test(tcase, a_search_ends_though_all_are_in_use_all_the_time);
+    tcase_add_test(tcase, who_asks_on_sees_every_slot);
     tcase_add_test(tcase, ghosts_are_the_last_that_were_added);
     tcase_add_test(tcase, refused_memory_leaves_nothing_behind);
     suite_add_tcase(suite, tcase);
