@@ -85,6 +85,7 @@ static bench_answer db_open(const bench_setup *setup, bench_db **out_db)
     if (db == NULL) return bench_fail("out of memory");
     snprintf(path, sizeof path, "%s/bench.sdb", setup->directory);
     options.cache_bytes = setup->cache_bytes;
+    options.direct_io = setup->direct_io;
     options.durability = levels[setup->durability];
     db->value_size = setup->value_size;
     status = sdb_open(path, &options, &db->db);

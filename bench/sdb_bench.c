@@ -69,6 +69,7 @@ static int help(void)
            "  --batch=N           changes in a commit, reads in a snapshot (1)\n"
            "  --cache_mb=N        memory for each engine's cache (1024)\n"
            "  --cache_policy=NAME who leaves sdb's cache: s3fifo, sieve, clock, lru, lfu or fifo\n"
+           "  --direct_io=N       1: sdb's file past the kernel's cache (0)\n"
            "  --durability=LEVEL  none, group or full; fillsync is always full (none)\n"
            "  --db=DIR            where to make the databases; they are removed at the end\n"
            "  --seed=N            another data set (1)\n"
@@ -164,6 +165,7 @@ static bool argument_parse(arguments *a, const char *name, size_t length, const 
         {"value_size", &a->value_size},
         {"threads", &a->threads},
         {"cache_mb", &a->cache_mb},
+        {"direct_io", &config->direct_io},
         {"repeat", &a->repeat},
     };
     char known[32];

@@ -96,12 +96,19 @@ typedef struct sdb_options {
     sdb_backend backend;
     const sdb_allocator *allocator; /* borrowed until sdb_close; default malloc */
     sdb_cache_policy cache_policy; /* who leaves when the cache is full; default S3FIFO */
+    /*
+     * Not 0: the database file is read and written past the kernel's cache (O_DIRECT), which then
+     * holds no second copy of the pages; give cache_bytes what the kernel's cache would have had.
+     * SDB_INVALID from sdb_open where the file system cannot do it, or its disk has blocks of more
+     * than 512 bytes. The log and backups go through the kernel's cache as before.
+     */
+    unsigned direct_io;
 } sdb_options;
 
 #ifdef __cplusplus
 #define SDB_OPTIONS_INIT                                                                           \
     sdb_options{sizeof(sdb_options), 0, 0, 0, 0, 0, SDB_DURABILITY_DEFAULT, 0, SDB_BACKEND_AUTO,   \
-                nullptr, SDB_CACHE_DEFAULT}
+                nullptr, SDB_CACHE_DEFAULT, 0}
 #else
 #define SDB_OPTIONS_INIT ((sdb_options){.size = sizeof(sdb_options)})
 #endif

@@ -282,6 +282,7 @@ static sdb_status open_file(sdb_db *db)
 
     if (status == SDB_OK) {
         if (!db->readonly && !(flags & SDB_OPEN_MUST_EXIST)) how |= IO_OPEN_CREATE;
+        if (db->options.direct_io) how |= IO_OPEN_DIRECT;
         status = sdb__io_open(db->io, db->path, how, &db->file);
     }
     if (status == SDB_OK) status = lock_file(db);
