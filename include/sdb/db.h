@@ -60,6 +60,21 @@ typedef enum sdb_backend {
     SDB_BACKEND_POSIX = 2
 } sdb_backend;
 
+/*
+ * Who leaves a full cache. S3FIFO keeps what is used again from being swept out by scans; the
+ * others are there to compare with. In the cache, LRU and LFU are approximations: uses are noted by
+ * readers without a lock and taken over each time a sixteenth of the cache has been replaced.
+ */
+typedef enum sdb_cache_policy {
+    SDB_CACHE_DEFAULT = 0, /* S3FIFO */
+    SDB_CACHE_S3FIFO = 1,
+    SDB_CACHE_SIEVE = 2,
+    SDB_CACHE_CLOCK = 3,
+    SDB_CACHE_LRU = 4,
+    SDB_CACHE_LFU = 5,
+    SDB_CACHE_FIFO = 6
+} sdb_cache_policy;
+
 enum {
     SDB_OPEN_READONLY = 1 << 0,    /* no changes; fails if recovery would have to write */
     SDB_OPEN_MUST_EXIST = 1 << 1,  /* SDB_NOTFOUND instead of making a new database */
@@ -104,12 +119,20 @@ typedef struct sdb_options {
      * a quarter of it, and 64 MiB) more.
      */
     uint64_t log_limit_bytes;
+    sdb_cache_policy cache_policy; /* who leaves when the cache is full; default S3FIFO */
+    /*
+     * Not 0: the database file is read and written past the kernel's cache (O_DIRECT), which then
+     * holds no second copy of the pages; give cache_bytes what the kernel's cache would have had.
+     * SDB_INVALID from sdb_open where the file system cannot do it, or its disk has blocks of more
+     * than 512 bytes. The log and backups go through the kernel's cache as before.
+     */
+    unsigned direct_io;
 } sdb_options;
 
 #ifdef __cplusplus
 #define SDB_OPTIONS_INIT                                                                           \
     sdb_options{sizeof(sdb_options), 0, 0, 0, 0, 0, SDB_DURABILITY_DEFAULT, 0, SDB_BACKEND_AUTO,   \
-                nullptr, nullptr, nullptr, 0}
+                nullptr, nullptr, nullptr, 0, SDB_CACHE_DEFAULT, 0}
 #else
 #define SDB_OPTIONS_INIT ((sdb_options){.size = sizeof(sdb_options)})
 #endif

@@ -68,6 +68,8 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
                     "1 MiB", o.log_limit_bytes);
     if (o.durability > SDB_DURABILITY_NONE || o.durability < SDB_DURABILITY_DEFAULT)
         return FAIL(SDB_INVALID, "options: durability %d is unknown", (int)o.durability);
+    if (o.cache_policy > SDB_CACHE_FIFO || o.cache_policy < SDB_CACHE_DEFAULT)
+        return FAIL(SDB_INVALID, "options: cache policy %d is unknown", (int)o.cache_policy);
     if (!o.allocator->resize)
         return FAIL(SDB_INVALID, "options: the allocator has no resize function");
     *out = o;
@@ -170,6 +172,7 @@ static struct pager_options pager_options(sdb_db *db)
 {
     return (struct pager_options){.io = db->io, .file = db->file, .allocator = db->allocator,
                                   .cache_bytes = db->options.cache_bytes,
+                                  .cache_policy = db->options.cache_policy,
                                   .readonly = db->readonly, .verify = sdb__node_verify};
 }
 
@@ -287,6 +290,7 @@ static sdb_status open_file(sdb_db *db)
 
     if (status == SDB_OK) {
         if (!db->readonly && !(flags & SDB_OPEN_MUST_EXIST)) how |= IO_OPEN_CREATE;
+        if (db->options.direct_io) how |= IO_OPEN_DIRECT;
         status = sdb__io_open(db->io, db->path, how, &db->file);
     }
     if (status == SDB_OK) status = lock_file(db);

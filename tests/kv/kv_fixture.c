@@ -100,6 +100,11 @@ struct io *kv_disk(uint64_t seed)
     return io;
 }
 
+unsigned kv_direct(void)
+{
+    return getenv("SDB_TEST_DIRECT") != NULL;
+}
+
 sdb_options kv_options(uint32_t page_size)
 {
     sdb_options options = SDB_OPTIONS_INIT;
@@ -107,6 +112,7 @@ sdb_options kv_options(uint32_t page_size)
     options.flags = SDB_OPEN_NO_THREADS;
     options.page_size = page_size;
     options.cache_bytes = MIB;
+    options.direct_io = kv_direct();
     return options;
 }
 
