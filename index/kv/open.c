@@ -18,7 +18,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/status.h"
-#include "index/kv/database.h"
+#include "index/kv/merge.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0"
@@ -59,6 +59,7 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
         return FAIL(SDB_INVALID, "options: durability %d is unknown", (int)o.durability);
     if (!o.allocator->resize)
         return FAIL(SDB_INVALID, "options: the allocator has no resize function");
+    TRY(sdb__merge_judge_options(&o));
     *out = o;
     return SDB_OK;
 }
