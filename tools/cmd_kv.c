@@ -301,8 +301,14 @@ int cmd_kv_count(struct tool *tool, const struct args *args)
     int done = kv_begin(&kv, tool, args, TOOL_READ);
 
     if (!done) done = take_range(&kv, &view);
-    if (!done) done = begin_txn(&kv, SDB_TXN_READ);
-    if (!done) done = data_count(tool, kv.txn, kv.keyspace, &view, &count);
+    if (!done && args_has(args, OPTION_APPROX)) {
+        sdb_status status = sdb_count_approx(kv.keyspace, &view.range, &count);
+
+        if (status != SDB_OK) done = tool_fail_status(tool, status);
+    } else {
+        if (!done) done = begin_txn(&kv, SDB_TXN_READ);
+        if (!done) done = data_count(tool, kv.txn, kv.keyspace, &view, &count);
+    }
     if (!done)
         (void)printf(args_has(args, OPTION_JSON) ? "{\"count\":%llu}\n" : "%llu\n",
                      (unsigned long long)count);

@@ -80,7 +80,7 @@ const struct command commands[] = {
      ACCEPT(RAW) | ACCEPT(JSON) | ACCEPT_READING, 2, 2, cmd_kv_scan},
     {"kv count", "FILE KEYSPACE",
      "Count entries",
-     bytes_details, ACCEPT_RANGE | ACCEPT_BYTES | ACCEPT(JSON) |
+     bytes_details, ACCEPT_RANGE | ACCEPT(APPROX) | ACCEPT_BYTES | ACCEPT(JSON) |
      ACCEPT_READING, 2, 2, cmd_kv_count},
     {"import", "FILE [KEYSPACE] SOURCE",
      "Read entries from a file", import_details, ACCEPT_IMPORT | ACCEPT_OPENING, 2, 3, cmd_import},

@@ -234,7 +234,10 @@ static int run_count(struct shell *shell, const struct args *args)
     if (!done) done = data_keyspace(shell->tool, shell->db, name, &keyspace);
     if (!done) done = begin_reading(shell, &txn);
     if (done) return done;
-    done = data_count(shell->tool, txn, keyspace, &view, &count);
+    if (args_has(args, OPTION_APPROX))
+        done = answer(shell, sdb_count_approx(keyspace, &view.range, &count));
+    else
+        done = data_count(shell->tool, txn, keyspace, &view, &count);
     end_reading(shell, txn);
     if (!done)
         (void)printf(shell->mode == RENDER_JSON  ? "{\"count\":%llu}\n"
@@ -373,7 +376,8 @@ const struct shell_command shell_data_commands[] = {
       "Remove all keys of a range", NULL, ACCEPT_RANGE, 0, 1, NULL}, run_delrange, true},
     {{"scan", "[KEYSPACE]",
       "Print entries in the order of their keys", NULL, ACCEPT_SCAN, 0, 1, NULL}, run_scan, true},
-    {{"count", "[KEYSPACE]", "Count entries", NULL, ACCEPT_RANGE, 0, 1, NULL}, run_count, true},
+    {{"count", "[KEYSPACE]",
+      "Count entries", NULL, ACCEPT_RANGE | ACCEPT(APPROX), 0, 1, NULL}, run_count, true},
     {{"create", "KEYSPACE",
       "Make a keyspace, at once and by itself", NULL, 0, 1, 1, NULL}, run_create, false},
     {{"drop", "KEYSPACE",

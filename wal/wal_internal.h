@@ -82,7 +82,8 @@ struct wal {
     bool making; /* a segment */
     bool dead;
     char reason[512]; /* why it is dead */
-    bool mapping; /* somebody flushes without syncing: records go to the map where they can */
+    /* somebody flushes without syncing: records go to the map where they can */
+    _Atomic bool mapping;
     uint64_t position, written, durable;
     _Atomic uint64_t end;         /* changed under the mutex; read without it, too */
     _Atomic bool wants_segment;   /* current is tail */

@@ -105,8 +105,9 @@ void sdb__io_close(struct io_file *file); /* releases its lock; NULL is allowed 
 SDB_MUST_USE sdb_status sdb__io_size(struct io_file *file, uint64_t *out_bytes);
 SDB_MUST_USE sdb_status sdb__io_truncate(struct io_file *file, uint64_t bytes);
 /*
- * Locks the whole file for this open file, without waiting. SDB_BUSY if another holds it (in this
- * process too): *out_holder is then the process id if it can be known, otherwise 0.
+ * Locks the whole file for this open file. SDB_BUSY if another holds it (in this process too):
+ * *out_holder is then the process id if it can be known, otherwise 0. If it cannot, the answer
+ * takes up to three seconds: the holder may have died a moment ago.
  */
 SDB_MUST_USE sdb_status sdb__io_lock(struct io_file *file, enum io_lock lock, int64_t *out_holder);
 const char *sdb__io_path(const struct io_file *file);

@@ -95,6 +95,11 @@ static inline void frame_touch(struct frame *frame)
 
 /* Counts pages that were found in memory. */
 void sdb__pool_count_hits(struct pager *p, uint64_t hits);
+/* Counts one that was not. */
+void sdb__pool_count_miss(struct pager *p);
+
+/* SDB_CORRUPT for a page number that there cannot be. */
+SDB_MUST_USE sdb_status sdb__pool_judge_id(const struct pager *p, uint64_t id);
 
 /* Lends a queue; sdb__pool_queue_put gives it back. */
 SDB_MUST_USE sdb_status sdb__pool_queue_get(struct pager *p, struct io_queue **out_queue);

@@ -93,6 +93,19 @@ typedef struct sdb_merge_operator {
 SDB_API SDB_MUST_USE sdb_status sdb_merge_emit(sdb_merge_result *result, const void *data,
                                                size_t size);
 
+/* What opening a database is busy with. */
+typedef enum sdb_phase {
+    SDB_PHASE_REPLAY = 1,    /* the log of a crash is read back; done and total: bytes of the log */
+    SDB_PHASE_CHECKPOINT = 2 /* the outcome is written; done 0, total: bytes that will be written */
+} sdb_phase;
+
+/*
+ * Called by sdb_open, in its thread, at most about ten times a second while a database is being
+ * recovered. A non-zero return ends the opening with SDB_CANCELLED: the file is as before, and the
+ * next sdb_open begins anew.
+ */
+typedef int (*sdb_open_progress_fn)(void *context, sdb_phase phase, uint64_t done, uint64_t total);
+
 /* Zero in any field means its default. Begin with SDB_OPTIONS_INIT. */
 typedef struct sdb_options {
     size_t size;               /* sizeof(sdb_options): how later fields are told from none */
@@ -105,6 +118,16 @@ typedef struct sdb_options {
     unsigned group_interval_ms; /* for GROUP; default 100 */
     sdb_backend backend;
     const sdb_allocator *allocator; /* borrowed until sdb_close; default malloc */
+    sdb_open_progress_fn progress;  /* of sdb_open; default: none is told */
+    void *progress_context;
+    /*
+     * Most log that a crash may have to replay, which bounds the time of recovery: a checkpoint is
+     * begun at half of it, and commits wait for one that is too slow; they fail with its status if
+     * it cannot be made. Each thread that commits may go beyond by one commit. Default 4 *
+     * checkpoint_bytes, at least 1 MiB. The files of the log may take three segments (each at most
+     * a quarter of it, and 64 MiB) more.
+     */
+    uint64_t log_limit_bytes;
     /* operators for sdb_merge beside those of sdb/kv.h; borrowed until sdb_close */
     const sdb_merge_operator *merge_operators;
     size_t merge_operator_count;
@@ -113,7 +136,7 @@ typedef struct sdb_options {
 #ifdef __cplusplus
 #define SDB_OPTIONS_INIT                                                                           \
     sdb_options{sizeof(sdb_options), 0, 0, 0, 0, 0, SDB_DURABILITY_DEFAULT, 0, SDB_BACKEND_AUTO,   \
-                nullptr, nullptr, 0}
+                nullptr, nullptr, nullptr, 0, nullptr, 0}
 #else
 #define SDB_OPTIONS_INIT ((sdb_options){.size = sizeof(sdb_options)})
 #endif
@@ -227,6 +250,7 @@ typedef struct sdb_stats {
     uint64_t recovered_commits;     /* replayed when this handle was opened */
     uint64_t recovery_ms;
     uint64_t commit_sequence;       /* number of the newest visible commit */
+    uint64_t log_waits;             /* commits that waited because of log_limit_bytes */
 } sdb_stats;
 
 /* Fills *out_stats, as far as its `size` says it reaches. */

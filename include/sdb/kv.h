@@ -266,6 +266,15 @@ SDB_API void sdb_cursor_close(sdb_cursor *cursor);
 SDB_API SDB_MUST_USE sdb_status sdb_count(sdb_txn *txn, sdb_keyspace *keyspace,
                                           const sdb_range *range, uint64_t *out_count);
 
+/*
+ * About how many keys the range (NULL: the keyspace) holds, of the newest committed state, in the
+ * time of some dozens of page reads at most: for choosing between ways to an answer. Exact for the
+ * few keys of two pages that lie side by side; for many keys put in random order within 10 % nearly
+ * always, within 25 % where sizes or fan-outs vary much. The same state gives the same answer.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_count_approx(sdb_keyspace *keyspace, const sdb_range *range,
+                                                 uint64_t *out_count);
+
 #ifdef __cplusplus
 }
 #endif

@@ -66,6 +66,15 @@ typedef sdb_status (*btree_visit_fn)(void *context, const struct btree_value *va
 /* Visits the value of a key. Never answers SDB_NOTFOUND of its own accord. */
 SDB_MUST_USE sdb_status sdb__btree_get(const struct btree *tree, struct bytes key,
                                        btree_visit_fn visit, void *context);
+/*
+ * sdb__btree_get that waits for nothing. DONE: *out_status is the answer. MISSING: page
+ * *out_missing is not in memory, or is being changed; go on when it has come. HARD: only
+ * sdb__btree_get can tell.
+ */
+enum btree_step { BTREE_DONE, BTREE_MISSING, BTREE_HARD };
+enum btree_step sdb__btree_get_step(const struct btree *tree, struct bytes key,
+                                    btree_visit_fn visit, void *context, uint64_t *out_missing,
+                                    sdb_status *out_status);
 /* Sets a key's value. What happens to an extent of the old value is the visitor's business. */
 SDB_MUST_USE sdb_status sdb__btree_put(const struct btree *tree, struct bytes key,
                                        const struct btree_value *value, btree_visit_fn visit,
@@ -86,6 +95,14 @@ typedef sdb_status (*btree_cut_fn)(void *context, uint64_t root);
 SDB_MUST_USE sdb_status sdb__btree_cut(const struct btree *tree, struct bytes lower,
                                        const struct bytes *upper, btree_visit_fn visit,
                                        btree_cut_fn cut, void *context);
+
+/*
+ * About how many keys are >= lower and < *upper (NULL: to the end): exact if both bounds lie in the
+ * same leaf, or in neighbours with one parent; otherwise from the fan-out of the nodes at the edges
+ * and some dozens of leaves between them. The same tree gives the same answer.
+ */
+SDB_MUST_USE sdb_status sdb__btree_estimate(const struct btree *tree, struct bytes lower,
+                                            const struct bytes *upper, uint64_t *out_count);
 
 /* ---- reading in order ---------------------------------------------------------------------- */
 

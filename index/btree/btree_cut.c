@@ -192,18 +192,6 @@ static sdb_status cut_path(struct cutting *c, struct page page, const struct byt
     return status;
 }
 
-/* What a bound is in the layer at that depth of it; `to` has PART_ROOM bytes. */
-static struct bytes local_bound(size_t key_most, struct bytes bound, unsigned depth, bool is_lower,
-                                uint8_t *to)
-{
-    struct bytes rest = {bound.data + depth * key_most, bound.size - depth * key_most};
-
-    if (rest.size <= key_most) return rest;
-    memcpy(to, rest.data, key_most);
-    to[key_most] = is_lower; /* behind the cell that leads to its layer, or before it */
-    return (struct bytes){to, key_most + 1};
-}
-
 /*
  * The key at which the leaf behind that of `key` begins, in the layer at that depth: its beginning
  * stays, the rest is written. SDB_END: there is none before the bound.
@@ -314,26 +302,17 @@ static sdb_status cut_all(struct cutting *c)
     return status;
 }
 
-/* How many layers a key goes through. */
-static unsigned layers_of(size_t key_most, struct bytes key)
-{
-    return key.size > key_most ? (unsigned)((key.size - 1) / key_most) : 0;
-}
-
 sdb_status sdb__btree_cut(const struct btree *tree, struct bytes lower, const struct bytes *upper,
                           btree_visit_fn visit, btree_cut_fn cut, void *context)
 {
     struct cutting c = {tree, visit, cut, context, false};
     size_t key_most = btree_key_most(sdb__pager_page_size(tree->pager));
     unsigned low = layers_of(key_most, lower), high = upper ? layers_of(key_most, *upper) : 0;
-    unsigned common = 0;
+    unsigned common = common_layers(key_most, lower, upper);
 
     if (upper && compare_bytes(lower.data, lower.size, upper->data, upper->size) >= 0)
         return SDB_OK;
     if (lower.size == 0 && !upper) return cut_all(&c);
-    while (common < low && common < high &&
-           memcmp(lower.data, upper->data, (common + 1) * key_most) == 0)
-        common++;
     TRY(cut_layer(&c, common, &lower, upper));
     for (unsigned depth = common + 1; depth <= low; depth++)
         TRY(cut_layer(&c, depth, &lower, NULL));

@@ -3,6 +3,8 @@
 #ifndef SDB_INDEX_BTREE_BTREE_INNER_H
 #define SDB_INDEX_BTREE_BTREE_INNER_H
 
+#include <string.h>
+
 #include "index/btree/btree.h"
 
 static inline struct node node_of(const struct btree *tree, const struct page *page)
@@ -80,6 +82,15 @@ SDB_MUST_USE sdb_status sdb__btree_latch_child(const struct btree *tree,
                                                const struct page *parent, unsigned slot,
                                                struct page *child);
 
+/*
+ * Moves cells between two neighbouring leaves, to which slots `slot` and slot + 1 of the parent
+ * lead, so that the left one is as full as it can be, or (`fill_right`) the right one, if that is
+ * worth it. All are latched exclusively, and the parent has room for the longest separator.
+ */
+SDB_MUST_USE sdb_status sdb__btree_shift(const struct btree *tree, const struct page *parent,
+                                         unsigned slot, const struct page *left,
+                                         const struct page *right, bool fill_right);
+
 /* Makes room for `need` bytes in the leaf that holds `key` at that depth, splitting on the way. */
 SDB_MUST_USE sdb_status sdb__btree_split(const struct btree *tree, struct bytes key,
                                          unsigned depth, size_t need);
@@ -95,6 +106,39 @@ SDB_MUST_USE sdb_status sdb__btree_merge(const struct btree *tree, struct bytes 
  */
 SDB_MUST_USE sdb_status sdb__btree_drop_layer(const struct btree *tree, struct bytes key,
                                               unsigned depth);
+
+/* ---- bounds of ranges, which may go through layers ----------------------------------------- */
+
+/* How many layers a key goes through. */
+static inline unsigned layers_of(size_t key_most, struct bytes key)
+{
+    return key.size > key_most ? (unsigned)((key.size - 1) / key_most) : 0;
+}
+
+/* Through how many layers both bounds of a range go together. */
+static inline unsigned common_layers(size_t key_most, struct bytes lower,
+                                     const struct bytes *upper)
+{
+    unsigned low = layers_of(key_most, lower), high = upper ? layers_of(key_most, *upper) : 0;
+    unsigned common = 0;
+
+    while (common < low && common < high &&
+           memcmp(lower.data, upper->data, (common + 1) * key_most) == 0)
+        common++;
+    return common;
+}
+
+/* What a bound is in the layer at that depth of it; `to` has PART_ROOM bytes. */
+static inline struct bytes local_bound(size_t key_most, struct bytes bound, unsigned depth,
+                                       bool is_lower, uint8_t *to)
+{
+    struct bytes rest = {bound.data + depth * key_most, bound.size - depth * key_most};
+
+    if (rest.size <= key_most) return rest;
+    memcpy(to, rest.data, key_most);
+    to[key_most] = is_lower; /* behind the cell that leads to its layer, or before it */
+    return (struct bytes){to, key_most + 1};
+}
 
 /* What a leaf's cell says, unless it leads to a layer. */
 static inline struct btree_value cell_value(enum node_kind kind, struct bytes payload)

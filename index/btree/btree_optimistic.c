@@ -25,31 +25,38 @@ static struct node seen_node(const struct btree *tree, const struct optimistic *
     return (struct node){(uint8_t *)(uintptr_t)seen->data, sdb__pager_page_size(tree->pager)};
 }
 
-/* Looks at a page, which is brought in if `parent`, which leads to it, still holds. */
+/*
+ * Looks at a page. If it cannot be looked at, and `parent`, which leads to it, still holds: brings
+ * it in, or with `missing` says that it is missing.
+ */
 static bool look_at(const struct btree *tree, uint64_t id, const struct optimistic *parent,
-                    struct optimistic *out)
+                    uint64_t *missing, struct optimistic *out)
 {
     if (sdb__optimistic_begin(tree->pager, id, out)) return true;
     if (parent && !sdb__optimistic_holds(tree->pager, parent)) return false;
+    if (missing) {
+        *missing = id;
+        return false;
+    }
     return sdb__optimistic_fetch(tree->pager, id) == SDB_OK &&
            sdb__optimistic_begin(tree->pager, id, out);
 }
 
 /* Goes down to the page for `key` at level `stop`, or to the root if that is lower. */
 static bool descend(const struct btree *tree, uint64_t root, struct bytes key, bool before,
-                    unsigned stop, struct optimistic *out)
+                    unsigned stop, uint64_t *missing, struct optimistic *out)
 {
     struct optimistic at, child;
     struct node n;
     unsigned level, top;
 
-    if (!look_at(tree, root, NULL, &at)) return false;
+    if (!look_at(tree, root, NULL, missing, &at)) return false;
     n = seen_node(tree, &at);
     level = top = node_level(n);
     for (; level > stop; level--) {
         uint64_t id = node_child(n, sdb__node_route(n, key, before));
 
-        if (!look_at(tree, id, &at, &child) || !sdb__optimistic_holds(tree->pager, &at))
+        if (!look_at(tree, id, &at, missing, &child) || !sdb__optimistic_holds(tree->pager, &at))
             return false;
         at = child;
         n = seen_node(tree, &at);
@@ -64,7 +71,7 @@ bool sdb__btree_see_leaf(const struct btree *tree, struct bytes key, bool before
                          struct optimistic *out_leaf)
 {
     for (unsigned i = 0; i < TRIES; i++) {
-        if (!descend(tree, tree->root, key, before, 0, out_leaf)) continue;
+        if (!descend(tree, tree->root, key, before, 0, NULL, out_leaf)) continue;
         if (sdb__btree_holds(seen_node(tree, out_leaf), key, before)) return true;
     }
     return false;
@@ -94,7 +101,7 @@ bool sdb__btree_latch_leaf(const struct btree *tree, uint64_t root, struct bytes
     struct optimistic at;
 
     for (unsigned i = 0; i < TRIES; i++)
-        if (descend(tree, root, key, before, 1, &at) &&
+        if (descend(tree, root, key, before, 1, NULL, &at) &&
             latch_below(tree, &at, key, before, out_leaf))
             return true;
     return false;
@@ -102,7 +109,7 @@ bool sdb__btree_latch_leaf(const struct btree *tree, uint64_t root, struct bytes
 
 /* One try at a get. False: something changed meanwhile. */
 static bool try_get(const struct btree *tree, struct bytes key, btree_visit_fn visit,
-                    void *context, sdb_status *out_status)
+                    void *context, uint64_t *missing, sdb_status *out_status)
 {
     uint8_t copy[INLINE_MOST];
     struct optimistic leaf;
@@ -112,7 +119,7 @@ static bool try_get(const struct btree *tree, struct bytes key, btree_visit_fn v
     unsigned slot;
     bool found;
 
-    if (!descend(tree, tree->root, key, false, 0, &leaf)) return false;
+    if (!descend(tree, tree->root, key, false, 0, missing, &leaf)) return false;
     n = seen_node(tree, &leaf);
     if (!sdb__btree_holds(n, key, false)) return false;
     slot = sdb__node_search(n, key, &found);
@@ -134,6 +141,19 @@ bool sdb__btree_see(const struct btree *tree, struct bytes key, btree_visit_fn v
 {
     if (key.size > btree_key_most(sdb__pager_page_size(tree->pager))) return false;
     for (unsigned i = 0; i < TRIES; i++)
-        if (try_get(tree, key, visit, context, out_status)) return true;
+        if (try_get(tree, key, visit, context, NULL, out_status)) return true;
     return false;
+}
+
+enum btree_step sdb__btree_get_step(const struct btree *tree, struct bytes key,
+                                    btree_visit_fn visit, void *context, uint64_t *out_missing,
+                                    sdb_status *out_status)
+{
+    if (key.size > btree_key_most(sdb__pager_page_size(tree->pager))) return BTREE_HARD;
+    *out_missing = PAGE_NONE;
+    for (unsigned i = 0; i < TRIES; i++) {
+        if (try_get(tree, key, visit, context, out_missing, out_status)) return BTREE_DONE;
+        if (*out_missing != PAGE_NONE) return BTREE_MISSING;
+    }
+    return BTREE_HARD;
 }

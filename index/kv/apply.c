@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * apply.c: from operations to trees; and from the log to operations.
+ * apply.c: from operations to trees.
  *
  * Idea: a commit and its recovery are the same thing done twice: the same bytes go through the same
  * function.
  * Invariants: I1 operations are applied in order, under commit_lock. I2 whatever an old value held
  *   is given to the version store if an open snapshot may want it, and given back otherwise.
- * Costs: one tree descent an operation. Not here: validation, durability.
+ * Costs: one tree descent an operation. Not here: validation, durability, the log (recover.c).
  */
 #include <inttypes.h>
 
 #include "engine/base/bytes.h"
-#include "engine/base/clock.h"
 #include "engine/base/status.h"
 #include "index/kv/merge.h"
 #include "index/kv/txn.h"
@@ -133,66 +132,5 @@ sdb_status sdb__apply(sdb_db *db, const uint8_t *ops, size_t size, uint64_t comm
         if (!op.superseded) TRY(apply_one(db, &op, commit, keep, prepared));
         at += step;
     }
-    return SDB_OK;
-}
-
-struct replaying {
-    sdb_db *db;
-    bool failed; /* while applying: then what is in memory is not whole */
-};
-
-/* Applies one body of the log. */
-static sdb_status replay_body(void *context, uint64_t lsn, const uint8_t *body, size_t size)
-{
-    struct replaying *r = context;
-    sdb_db *db = r->db;
-    uint64_t commit;
-    sdb_status status;
-
-    if (size < BODY_HEAD || get_u64(body) != db->last_commit + 1)
-        return FAIL(SDB_CORRUPT, "%s: the log at %" PRIu64 " does not go on from commit %" PRIu64
-                    ": restore a backup", db->wal_folder, lsn, db->last_commit);
-    commit = get_u64(body);
-    status = sdb__apply(db, body + BODY_HEAD, size - BODY_HEAD, commit, false, NULL);
-    r->failed = status != SDB_OK;
-    if (status != SDB_OK) return status;
-    db->last_commit = commit;
-    db->recovered_commits++;
-    return SDB_OK;
-}
-
-/* What to say when the log is not what the superblock promised. */
-static sdb_status log_trouble(sdb_db *db, sdb_status status)
-{
-    if (status == SDB_NOTFOUND)
-        return FAIL(SDB_CORRUPT, "%s was not closed cleanly, and its log %s is missing or is not "
-                    "its own: put it back, or open with the log discarded (commits since the "
-                    "last checkpoint are then lost)", db->path, db->wal_folder);
-    return status;
-}
-
-sdb_status sdb__recover(sdb_db *db, uint64_t log_id)
-{
-    const struct superblock *superblock = sdb__pager_superblock(db->pager);
-    struct wal_identity identity = {.log_id = log_id};
-    struct wal_replay replay = {.end_lsn = superblock->lsn};
-    struct replaying r = {db, false};
-    uint64_t begun = sdb__clock_now_ns();
-    sdb_status status;
-
-    for (size_t i = 0; i < sizeof identity.database_id; i++)
-        identity.database_id[i] = superblock->database_id[i];
-    status = sdb__wal_replay(db->io, db->allocator, db->wal_folder, &identity, superblock->lsn,
-                             replay_body, NULL, &r, &replay);
-    if ((status == SDB_NOTFOUND || status == SDB_CORRUPT) &&
-        (db->options.flags & SDB_OPEN_DISCARD_LOG) && !r.failed)
-        status = SDB_OK;
-    if (status != SDB_OK) return log_trouble(db, status);
-    db->visible = db->last_commit;
-    db->lsn = replay.end_lsn;
-    db->changed = true;
-    TRY(sdb__db_checkpoint(db, true));
-    TRY(sdb__wal_remove(db->io, db->wal_folder));
-    db->recovery_ms = (sdb__clock_now_ns() - begun) / 1000000;
     return SDB_OK;
 }

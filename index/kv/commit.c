@@ -149,12 +149,13 @@ static sdb_status begin_log_locked(sdb_db *db)
     const struct superblock *superblock = sdb__pager_superblock(db->pager);
     struct wal_options options = {.io = db->io, .allocator = db->allocator,
                                   .folder = db->wal_folder, .first_lsn = db->lsn,
-                                  .segment_bytes = SEGMENT_BYTES};
+                                  .segment_bytes = db->options.log_limit_bytes / 4};
     struct wal *wal;
     sdb_status status;
 
     if (atomic_load_explicit(&db->wal, memory_order_relaxed)) return SDB_OK;
     TRY(sdb__db_alive(db));
+    if (options.segment_bytes > SEGMENT_BYTES) options.segment_bytes = SEGMENT_BYTES;
     memcpy(options.identity.database_id, superblock->database_id,
            sizeof options.identity.database_id);
     do {
@@ -305,6 +306,7 @@ sdb_status sdb__commit(sdb_db *db, struct write_set *w, const struct read_set *r
     bool keep = false;
     sdb_status status = ready_log(db);
 
+    if (status == SDB_OK) status = sdb__db_wait_for_log(db);
     if (status == SDB_OK) status = prepare(db, w, &prepared);
     (void)pthread_mutex_lock(&db->commit_lock);
     if (status == SDB_OK) status = ready(db, w, reads, snapshot, &merged);

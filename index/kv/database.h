@@ -87,6 +87,7 @@ struct sdb_db {
     uint64_t lsn;              /* while there is no log: where the next one begins */
     bool changed;              /* since the last checkpoint */
     _Atomic uint64_t checkpoint_lsn; /* the log that a crash would replay begins here */
+    _Atomic bool log_full;           /* a commit has found the log at its limit */
     _Atomic bool group_waiting;      /* GROUP commits that are not durable yet */
     _Atomic uint64_t last_sync_ns;   /* GROUP without threads */
 
@@ -114,7 +115,7 @@ struct sdb_db {
     struct worker log_keeper;   /* makes log segments ahead of need, syncs for GROUP */
     bool has_workers;
 
-    _Atomic uint64_t commits, conflicts, checkpoints, last_checkpoint_ms;
+    _Atomic uint64_t commits, conflicts, checkpoints, last_checkpoint_ms, log_waits;
     uint64_t recovered_commits, recovery_ms;
 };
 
@@ -224,6 +225,8 @@ SDB_MUST_USE sdb_status sdb__db_checkpoint(sdb_db *db, bool last);
  * it.
  */
 SDB_MUST_USE sdb_status sdb__db_maybe_checkpoint(sdb_db *db);
+/* Waits until the log is below its limit. Nothing may be locked. */
+SDB_MUST_USE sdb_status sdb__db_wait_for_log(sdb_db *db);
 /* Starts and stops the database's own threads. */
 SDB_MUST_USE sdb_status sdb__workers_start(sdb_db *db);
 void sdb__workers_stop(sdb_db *db);

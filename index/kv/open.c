@@ -31,6 +31,13 @@ const char *sdb_version(void)
     return PACKAGE_VERSION;
 }
 
+/* Four times what is written between checkpoints, within reason. */
+static uint64_t default_log_limit(uint64_t checkpoint_bytes)
+{
+    if (checkpoint_bytes < megabyte / 4) return megabyte;
+    return checkpoint_bytes < UINT64_MAX / 4 ? 4 * checkpoint_bytes : UINT64_MAX;
+}
+
 sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
 {
     sdb_options o = {0};
@@ -44,6 +51,7 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
     if (!o.page_size) o.page_size = 8192;
     if (!o.cache_bytes) o.cache_bytes = 256 * megabyte;
     if (!o.checkpoint_bytes) o.checkpoint_bytes = 256 * megabyte;
+    if (!o.log_limit_bytes) o.log_limit_bytes = default_log_limit(o.checkpoint_bytes);
     if (!o.version_bytes) o.version_bytes = 1024 * megabyte;
     if (!o.durability) o.durability = SDB_DURABILITY_FULL;
     if (!o.group_interval_ms) o.group_interval_ms = 100;
@@ -55,6 +63,9 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
     if (o.cache_bytes < megabyte)
         return FAIL(SDB_INVALID, "options: a cache of %" PRIu64 " bytes: it must have at least "
                     "1 MiB", o.cache_bytes);
+    if (o.log_limit_bytes < megabyte)
+        return FAIL(SDB_INVALID, "options: a log limit of %" PRIu64 " bytes: it must be at least "
+                    "1 MiB", o.log_limit_bytes);
     if (o.durability > SDB_DURABILITY_NONE || o.durability < SDB_DURABILITY_DEFAULT)
         return FAIL(SDB_INVALID, "options: durability %d is unknown", (int)o.durability);
     if (!o.allocator->resize)
@@ -374,7 +385,8 @@ sdb_status sdb_close(sdb_db *db)
     open = db->transaction_count;
     (void)pthread_mutex_unlock(&db->snapshot_lock);
     if (open)
-        return FAIL(SDB_BUSY, "%s: %" PRIu64 " transactions are still open: end them first",
+        return FAIL(SDB_BUSY, "%s: %" PRIu64 " transactions are still open: end them first (a "
+                    "get queue counts as one)",
                     db->path, open);
     sdb__workers_stop(db);
     status = close_cleanly(db);

@@ -25,6 +25,18 @@ struct op {
     struct bytes key, value; /* borrowed from the encoded bytes */
 };
 
+/*
+ * True for operations on one key that mean the same whatever is done to other keys before or after:
+ * only these may be applied in the order of their keys.
+ */
+static inline bool op_is_keyed(enum op_code code)
+{
+    return code == OP_PUT || code == OP_DEL || code == OP_MERGE;
+}
+
+/* True when what the key had before is of no account: earlier operations on it may be left out. */
+static inline bool op_replaces(enum op_code code) { return code == OP_PUT || code == OP_DEL; }
+
 /* Writes an operation's head at `to` (OP_HEAD_MOST bytes); returns its size. */
 size_t sdb__op_head(uint8_t *to, enum op_code code, uint32_t keyspace, size_t key_size,
                     size_t value_size);

@@ -103,7 +103,7 @@ sdb_status sdb__txn_may_read(sdb_txn *txn, const sdb_keyspace *keyspace)
     return SDB_OK;
 }
 
-static sdb_status check_key(sdb_slice key)
+sdb_status sdb__key_judge(sdb_slice key)
 {
     if (key.size <= SDB_KEY_MAX) return SDB_OK;
     return FAIL(SDB_LIMIT, "a key has at most %u bytes; this one has %zu", SDB_KEY_MAX, key.size);
@@ -134,7 +134,7 @@ sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slic
     if (!txn || !keyspace || !out_value)
         return FAIL(SDB_INVALID, "sdb_get: an argument is NULL");
     TRY(sdb__txn_may_read(txn, keyspace));
-    TRY(check_key(key));
+    TRY(sdb__key_judge(key));
     if (sdb__writes_find(&txn->writes, keyspace->tree.id, bytes_of(key), &op)) {
         if (op.code == OP_DEL) return SDB_NOTFOUND;
         if (op.code == OP_MERGE) {
@@ -150,14 +150,7 @@ sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slic
     return status;
 }
 
-/* A destination that a value either fits into whole or not at all. */
-struct copying {
-    void *to;
-    size_t capacity, size;
-    bool found, is_extent;
-};
-
-static sdb_status copy_value(void *context, const struct btree_value *value)
+sdb_status sdb__copy_value(void *context, const struct btree_value *value)
 {
     struct copying *c = context;
 
@@ -186,29 +179,32 @@ static sdb_status copy_large(sdb_keyspace *keyspace, sdb_slice key, struct copyi
     return status == SDB_NOTFOUND ? SDB_OK : status;
 }
 
+sdb_status sdb__copy_end(sdb_keyspace *keyspace, sdb_slice key, struct copying *c,
+                         sdb_status status, size_t *out_size)
+{
+    if (status == SDB_OK && c->is_extent && c->size <= c->capacity)
+        status = copy_large(keyspace, key, c);
+    if (atomic_load_explicit(&keyspace->dropped, memory_order_acquire)) /* perhaps meanwhile */
+        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name);
+    if (status != SDB_OK) return status;
+    if (!c->found) return SDB_NOTFOUND;
+    *out_size = c->size;
+    if (c->size > c->capacity)
+        return FAIL(SDB_LIMIT, "the value has %zu bytes, the buffer %zu", c->size, c->capacity);
+    return SDB_OK;
+}
+
 sdb_status sdb_get_copy(sdb_keyspace *keyspace, sdb_slice key, void *buffer, size_t capacity,
                         size_t *out_size)
 {
     struct copying c = {.to = buffer, .capacity = capacity};
-    sdb_status status;
+    sdb_status status = SDB_NOTFOUND;
 
     if (!keyspace || !out_size || (!buffer && capacity))
         return FAIL(SDB_INVALID, "sdb_get_copy: an argument is NULL");
     TRY(sdb__db_alive(keyspace->db));
-    TRY(check_key(key));
-    if (!atomic_load_explicit(&keyspace->dropped, memory_order_acquire)) {
-        status = sdb__btree_get(&keyspace->tree, bytes_of(key), copy_value, &c);
-        if (status == SDB_OK && c.is_extent && c.size <= capacity)
-            status = copy_large(keyspace, key, &c);
-    } else {
-        status = SDB_NOTFOUND;
-    }
-    if (atomic_load_explicit(&keyspace->dropped, memory_order_acquire)) /* perhaps meanwhile */
-        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name);
-    if (status != SDB_OK) return status;
-    if (!c.found) return SDB_NOTFOUND;
-    *out_size = c.size;
-    if (c.size > capacity)
-        return FAIL(SDB_LIMIT, "the value has %zu bytes, the buffer %zu", c.size, capacity);
-    return SDB_OK;
+    TRY(sdb__key_judge(key));
+    if (!atomic_load_explicit(&keyspace->dropped, memory_order_acquire))
+        status = sdb__btree_get(&keyspace->tree, bytes_of(key), sdb__copy_value, &c);
+    return sdb__copy_end(keyspace, key, &c, status, out_size);
 }

@@ -64,6 +64,7 @@ sdb_status sdb_stat(sdb_db *db, sdb_stats *out_stats)
     s.commits = atomic_load(&db->commits);
     s.conflicts = atomic_load(&db->conflicts);
     s.checkpoints = atomic_load(&db->checkpoints);
+    s.log_waits = atomic_load(&db->log_waits);
     s.last_checkpoint_ms = atomic_load(&db->last_checkpoint_ms);
     s.version_entries = atomic_load(&db->versions.count);
     s.version_bytes = atomic_load(&db->versions.bytes);

@@ -33,6 +33,24 @@ SDB_MUST_USE sdb_status sdb__read_committed(sdb_keyspace *keyspace, struct bytes
                                             const struct snapshot *snapshot,
                                             struct buffer *value);
 
+/* A destination that a value either fits into whole or not at all. */
+struct copying {
+    void *to;
+    size_t capacity, size;
+    bool found, is_extent;
+};
+
+/* A btree_visit_fn: an inline value into a struct copying; of a large one, its size. */
+SDB_MUST_USE sdb_status sdb__copy_value(void *context, const struct btree_value *value);
+/*
+ * What sdb_get_copy answers once the tree has: reads a large value, and looks whether the keyspace
+ * is still there.
+ */
+SDB_MUST_USE sdb_status sdb__copy_end(sdb_keyspace *keyspace, sdb_slice key, struct copying *c,
+                                      sdb_status status, size_t *out_size);
+/* SDB_LIMIT for a key that is too long. */
+SDB_MUST_USE sdb_status sdb__key_judge(sdb_slice key);
+
 /* Cuts open cursors off from their transaction, which is about to end; they can still be closed. */
 void sdb__cursors_orphan(sdb_txn *txn);
 

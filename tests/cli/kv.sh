@@ -130,6 +130,10 @@ like "$status:$err" "2:*add, append, max, min or union*" "an operator that is no
 out=$(printf 'use c\nbegin\nmerge all append !\nget all\ncommit\nmerge all append ?\nget all\n' |
     "$sdb" m.sdb)
 is "$out" "$(printf 'mzk!\nmzk!?')" "in the shell, a transaction sees its merges"
+run "$sdb" kv count t.sdb r --from k2 --approx
+is "$out" 4 "an estimate is exact where it is small"
+run "$sdb" t.sdb 'count r --to k3 --approx'
+is "$out" 2 "in the shell, too"
 run "$sdb" kv delrange t.sdb r
 is "$status" 2 "delrange without a range is misuse"
 run "$sdb" kv delrange t.sdb r --from k2 --to k4
