@@ -96,12 +96,13 @@ static sdb_status apply_merge(sdb_keyspace *keyspace, const struct op *op, struc
 }
 
 static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bool keep,
-                            struct prepared *prepared)
+                            struct prepared *prepared, struct btree_run *run)
 {
     struct change change = {db, op->keyspace, op->key, commit, keep};
     sdb_keyspace *keyspace;
     struct btree_value value;
 
+    if (op->code != OP_PUT) sdb__btree_run_end(run);
     if (op->code == OP_MAKE)
         return sdb__keyspace_apply_make(db, op->keyspace, op->key, commit);
     if (op->code == OP_DROP) return sdb__keyspace_apply_drop(db, op->keyspace, commit);
@@ -113,11 +114,21 @@ static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bo
     if (op->code == OP_DELRANGE) return sdb__apply_del_range(keyspace, op, commit, keep);
     if (op->code == OP_MERGE) return apply_merge(keyspace, op, &change);
     TRY(place_value(db, op, prepared, &value));
-    return sdb__btree_put(&keyspace->tree, op->key, &value, leave_old, &change);
+    return sdb__btree_put_run(&keyspace->tree, op->key, &value, leave_old, &change, run);
 }
 
 sdb_status sdb__apply(sdb_db *db, const uint8_t *ops, size_t size, uint64_t commit, bool keep,
                       struct prepared *prepared)
+{
+    struct btree_run run = {0};
+    sdb_status status = sdb__apply_run(db, ops, size, commit, keep, prepared, &run);
+
+    sdb__btree_run_end(&run);
+    return status;
+}
+
+sdb_status sdb__apply_run(sdb_db *db, const uint8_t *ops, size_t size, uint64_t commit, bool keep,
+                          struct prepared *prepared, struct btree_run *run)
 {
     const uint8_t *at = ops, *end = ops + size;
     struct op op;
@@ -129,7 +140,7 @@ sdb_status sdb__apply(sdb_db *db, const uint8_t *ops, size_t size, uint64_t comm
         if (!step)
             return FAIL(SDB_CORRUPT, "%s: commit %" PRIu64 " holds something that is no "
                         "operation: restore a backup", db->path, commit);
-        if (!op.superseded) TRY(apply_one(db, &op, commit, keep, prepared));
+        if (!op.superseded) TRY(apply_one(db, &op, commit, keep, prepared, run));
         at += step;
     }
     return SDB_OK;

@@ -199,6 +199,10 @@ SDB_MUST_USE sdb_status sdb__apply_sorted(sdb_db *db, const struct write_set *wr
                                           uint64_t commit, bool keep);
 /* Gives the extent of an old value (NULL: none) back: no snapshot wants it. */
 SDB_MUST_USE sdb_status sdb__apply_release(sdb_db *db, const struct btree_value *old);
+/* The same, as a part of a run of puts that the caller ends (btree.h). */
+SDB_MUST_USE sdb_status sdb__apply_run(sdb_db *db, const uint8_t *ops, size_t size,
+                                       uint64_t commit, bool keep, struct prepared *prepared,
+                                       struct btree_run *run);
 /* Removes one key, as sdb__apply does. */
 SDB_MUST_USE sdb_status sdb__apply_del(sdb_keyspace *keyspace, struct bytes key, uint64_t commit,
                                        bool keep);
