@@ -66,6 +66,9 @@ const struct command commands[] = {
     {"kv put", "FILE KEYSPACE KEY VALUE",
      "Set a key to a value; file and keyspace are made if need be",
      bytes_details, ACCEPT_BYTES | ACCEPT_OPENING, 4, 4, cmd_kv_put},
+    {"kv merge", "FILE KEYSPACE KEY OPERATOR OPERAND",
+     "Merge into a value: add NUMBER, append, max, min BYTES, union ELEMENT",
+     bytes_details, ACCEPT_BYTES | ACCEPT_OPENING, 5, 5, cmd_kv_merge},
     {"kv del", "FILE KEYSPACE KEY",
      "Remove a key", bytes_details, ACCEPT_BYTES | ACCEPT_READING, 3, 3, cmd_kv_del},
     {"kv delrange", "FILE KEYSPACE",
@@ -146,10 +149,11 @@ static int unknown_kv(const struct tool *tool, const char *name)
 {
     const char *meant = suggest(name, 1);
 
-    if (!*name) return tool_misuse(tool, "kv wants one of get, put, del, delrange, scan, count");
+    if (!*name)
+        return tool_misuse(tool, "kv wants one of get, put, merge, del, delrange, scan, count");
     if (meant) return tool_misuse(tool, "there is no 'kv %s'; did you mean 'kv %s'?", name, meant);
-    return tool_misuse(tool, "there is no 'kv %s'; it wants get, put, del, delrange, scan or count",
-                       name);
+    return tool_misuse(tool, "there is no 'kv %s'; it wants get, put, merge, del, delrange, scan "
+                       "or count", name);
 }
 
 /* Whether `name` can be a database: it is there, or it looks like a path. */

@@ -84,6 +84,30 @@ enum {
     SDB_OPEN_SERIALIZABLE = 1 << 5 /* every WRITE transaction is SDB_TXN_SERIALIZABLE */
 };
 
+/*
+ * A merge operator of the program's own (see sdb_merge). `merge` makes a new value of the one that
+ * a key has (NULL: it has none) and an operand: it passes the bytes of the new value, which may
+ * come in pieces, to sdb_merge_emit, and returns SDB_OK. Any other status refuses; the commit then
+ * changes nothing.
+ *   - It must make the same value of the same bytes each time, in this process or the next one that
+ *     recovers the log: a file that was not closed cleanly is opened only with its operators.
+ *   - It may be called from any thread, while commits wait for it, and must not call into sdb but
+ *     for sdb_merge_emit.
+ */
+struct sdb_slice;
+typedef struct sdb_merge_result sdb_merge_result;
+typedef sdb_status (*sdb_merge_fn)(void *context, const struct sdb_slice *old_value,
+                                   const struct sdb_slice *operand, sdb_merge_result *result);
+typedef struct sdb_merge_operator {
+    unsigned number; /* SDB_MERGE_USER…255; it stands in the log: never give it another meaning */
+    sdb_merge_fn merge;
+    void *context;
+} sdb_merge_operator;
+
+/* Adds bytes to the value that a merge makes. SDB_NOMEM, SDB_LIMIT: return them. */
+SDB_API SDB_MUST_USE sdb_status sdb_merge_emit(sdb_merge_result *result, const void *data,
+                                               size_t size);
+
 /* What opening a database is busy with. */
 typedef enum sdb_phase {
     SDB_PHASE_REPLAY = 1,    /* the log of a crash is read back; done and total: bytes of the log */
@@ -127,12 +151,15 @@ typedef struct sdb_options {
      * than 512 bytes. The log and backups go through the kernel's cache as before.
      */
     unsigned direct_io;
+    /* operators for sdb_merge beside those of sdb/kv.h; borrowed until sdb_close */
+    const sdb_merge_operator *merge_operators;
+    size_t merge_operator_count;
 } sdb_options;
 
 #ifdef __cplusplus
 #define SDB_OPTIONS_INIT                                                                           \
     sdb_options{sizeof(sdb_options), 0, 0, 0, 0, 0, SDB_DURABILITY_DEFAULT, 0, SDB_BACKEND_AUTO,   \
-                nullptr, nullptr, nullptr, 0, SDB_CACHE_DEFAULT, 0}
+                nullptr, nullptr, nullptr, 0, SDB_CACHE_DEFAULT, 0, nullptr, 0}
 #else
 #define SDB_OPTIONS_INIT ((sdb_options){.size = sizeof(sdb_options)})
 #endif

@@ -18,7 +18,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/status.h"
-#include "index/kv/database.h"
+#include "index/kv/merge.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0"
@@ -72,6 +72,7 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
         return FAIL(SDB_INVALID, "options: cache policy %d is unknown", (int)o.cache_policy);
     if (!o.allocator->resize)
         return FAIL(SDB_INVALID, "options: the allocator has no resize function");
+    TRY(sdb__merge_judge_options(&o));
     *out = o;
     return SDB_OK;
 }
