@@ -41,6 +41,7 @@ struct wal_segment {
     struct io_file *file; /* NULL: closed */
     uint64_t number, first_lsn, file_bytes;
     bool dirty; /* the leader's: written since its last sync */
+    bool archived;
 };
 
 /* A contiguous piece of a buffer that goes to one segment. */
@@ -63,6 +64,7 @@ struct wal {
     char *folder;
     struct wal_identity identity;
     uint64_t segment_bytes;
+    char *archive; /* NULL: none */
 
     /* the appender's */
     struct io_queue *make_queue;
@@ -101,6 +103,11 @@ SDB_MUST_USE sdb_status sdb__wal_segment_make(struct wal *wal, uint64_t number, 
 SDB_MUST_USE sdb_status sdb__wal_segment_clear(struct io *io, const char *folder,
                                                bool *out_foreign);
 void sdb__wal_segment_free(struct wal *wal, struct wal_segment *segment); /* NULL is allowed */
+
+/* ---- wal_archive.c ------------------------------------------------------------------------- */
+
+/* Archives the segments that end before `lsn` and are durable. The log has an archive. */
+SDB_MUST_USE sdb_status sdb__wal_archive_before(struct wal *wal, uint64_t lsn);
 
 /* ---- wal_group.c: writing and syncing ------------------------------------------------------ */
 
