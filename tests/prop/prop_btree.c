@@ -377,7 +377,7 @@ START_TEST(estimates_are_near_and_small_ones_exact)
     rig.verify = sdb__node_verify;
     rig_create(&rig);
     grove_init(&g, &rig);
-    for (unsigned n = 0; n < 30000; n++) {
+    for (unsigned n = 0; n < 20000; n++) {
         put_u64(key, random_next(&seed));
         OK(grove_put(&g, (struct bytes){key, 8}, _i == 0 ? most : random_below(&seed, most),
                      false));
@@ -532,7 +532,7 @@ START_TEST(a_last_leaf_that_has_gone_is_not_remembered)
     rig_create(&rig);
     grove_init(&g, &rig);
     for (uint64_t round = 0; round < 40; round++) {
-        uint64_t from = round * 100000, count = 1 + round * 500;
+        uint64_t from = round * 100000, count = 1 + round * 100;
 
         put_integers(&g, from, from + count);
         put_u64(key, htobe64(from + count * (round % 8) / 8));
@@ -619,7 +619,7 @@ static double fill_in_order(uint32_t page_size, enum order order, bool descendin
                             uint64_t value_size, bool varies)
 {
     uint64_t seed = 77;
-    unsigned count = 8000;
+    unsigned count = 6000;
     char(*keys)[64] = make_ordered(order, count, &seed);
     struct grove_census census;
     static struct rig rig;
