@@ -108,7 +108,8 @@ void sdb__pager_unlatch_shared(struct pager *pager, const struct page *page);
 void sdb__pager_unlatch_exclusive(struct pager *pager, const struct page *page);
 
 /*
- * Version of a latched page: grows with each exclusive unlatch; comes back only after 2^24 of them.
+ * Version of a page: grows with each exclusive unlatch, and when it ends; comes back only after
+ * 2^24 of them. Of a page that is not latched it may be another one at once.
  */
 uint32_t sdb__pager_version(struct pager *pager, const struct page *page);
 

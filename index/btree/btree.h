@@ -26,6 +26,8 @@
 #ifndef SDB_INDEX_BTREE_BTREE_H
 #define SDB_INDEX_BTREE_BTREE_H
 
+#include <stdatomic.h>
+
 #include "engine/pager/optimistic.h"
 #include "engine/pager/pager.h"
 #include "index/btree/node.h"
@@ -34,6 +36,11 @@ struct btree {
     struct pager *pager;
     uint64_t root;
     uint32_t id; /* stands in every node: the keyspace's */
+    /*
+     * Where the last key went, if it was put behind all others: the next one is tried there first.
+     * The caller's, 0 at the beginning, one for all copies of this struct. NULL: not remembered.
+     */
+    _Atomic uint64_t *last_leaf;
 };
 
 /* A value as a tree holds it: bytes, or an extent's id and size. */

@@ -47,6 +47,7 @@ enum {
 struct sdb_keyspace {
     sdb_db *db;
     struct btree tree;
+    _Atomic uint64_t last_leaf; /* the tree's */
     _Atomic uint64_t dropped; /* the commit that dropped it; 0: it is there */
     bool freed;               /* its pages are gone; under commit_lock */
     char name[SDB_KEYSPACE_NAME_MAX + 1];

@@ -108,7 +108,7 @@ static sdb_status add_handle(sdb_db *db, size_t at, uint32_t id, uint64_t root, 
                                   db->keyspace_count + 1, sizeof(sdb_keyspace *));
         if (status == SDB_OK) {
             keyspace->db = db;
-            keyspace->tree = (struct btree){db->pager, root, id};
+            keyspace->tree = (struct btree){db->pager, root, id, &keyspace->last_leaf};
             if (name.size) memcpy(keyspace->name, name.data, name.size);
             memmove(db->keyspaces + at + 1, db->keyspaces + at,
                     (db->keyspace_count - at) * sizeof(sdb_keyspace *));

@@ -246,7 +246,8 @@ static sdb_status open_database(sdb_db *db)
     TRY(sdb__pager_open(&options, &db->pager));
     superblock = sdb__pager_superblock(db->pager);
     db->options.page_size = superblock->page_size;
-    db->catalog = (struct btree){db->pager, superblock->catalog_root, CATALOG_TREE};
+    db->catalog = (struct btree){.pager = db->pager, .root = superblock->catalog_root,
+                                .id = CATALOG_TREE};
     db->last_commit = db->visible = superblock->commit;
     db->lsn = superblock->lsn;
     TRY(sdb__keyspaces_load(db));
