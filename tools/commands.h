@@ -47,6 +47,8 @@ int import_into(struct tool *tool, sdb_db **db, const struct args *args, const c
 /* keyspace NULL: all of them, into a dump. */
 int export_from(struct tool *tool, sdb_db *db, const struct args *args, const char *keyspace,
                 const char *target);
+/* cmd_restore where options ask for more than the backup. */
+int restore_forward(struct tool *tool, const struct args *args);
 int backup_to(struct tool *tool, sdb_db *db, const char *target, bool json);
 /* Prints the counters of a database. */
 int stat_show(struct tool *tool, sdb_db *db, enum render_mode mode);

@@ -149,7 +149,8 @@ static sdb_status begin_log_locked(sdb_db *db)
     const struct superblock *superblock = sdb__pager_superblock(db->pager);
     struct wal_options options = {.io = db->io, .allocator = db->allocator,
                                   .folder = db->wal_folder, .first_lsn = db->lsn,
-                                  .segment_bytes = db->options.log_limit_bytes / 4};
+                                  .segment_bytes = db->options.log_limit_bytes / 4,
+                                  .archive = db->archive};
     struct wal *wal;
     sdb_status status;
 

@@ -133,6 +133,11 @@ struct io *kv_disk(uint64_t seed)
     return io;
 }
 
+unsigned kv_direct(void)
+{
+    return getenv("SDB_TEST_DIRECT") != NULL;
+}
+
 sdb_options kv_options(uint32_t page_size)
 {
     sdb_options options = SDB_OPTIONS_INIT;
@@ -140,6 +145,7 @@ sdb_options kv_options(uint32_t page_size)
     options.flags = SDB_OPEN_NO_THREADS;
     options.page_size = page_size;
     options.cache_bytes = MIB;
+    options.direct_io = kv_direct();
     options.merge_operators = operators;
     options.merge_operator_count = 1;
     return options;

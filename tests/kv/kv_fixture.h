@@ -81,6 +81,8 @@ sdb_allocator kv_ledger_allocator(struct kv_ledger *ledger);
 
 /* A simulated disk. */
 struct io *kv_disk(uint64_t seed);
+/* 1 if the tests are to open real and simulated files for direct I/O (SDB_TEST_DIRECT is set). */
+unsigned kv_direct(void);
 /* Options for it: no threads, a cache of 1 MiB, pages of page_size, the operator below. */
 sdb_options kv_options(uint32_t page_size);
 /* Opens KV_PATH there. */

@@ -59,6 +59,7 @@ static void open_db(unsigned flags)
     kv_folder_make(&folder);
     options.flags = flags;
     options.cache_bytes = MIB;
+    options.direct_io = kv_direct();
     options.checkpoint_bytes = MIB;
     options.page_size = 4096;
     options.durability = SDB_DURABILITY_GROUP;
@@ -183,6 +184,7 @@ static void *upkeep_main(void *context)
             OK(sdb_backup(old, copy, NULL, NULL));
             options.flags = SDB_OPEN_READONLY;
             options.cache_bytes = MIB;
+            options.direct_io = kv_direct();
             OK(sdb_open(copy, &options, &other));
             OK(sdb_keyspace_open(other, "accounts", SDB_KEYSPACE_MUST_EXIST, &keyspace));
             OK(sdb_txn_begin(other, SDB_TXN_READ, &txn));
@@ -345,6 +347,7 @@ START_TEST(keyspaces_made_and_dropped_by_many_are_there_after_reopening)
     run_threads(mains, THREADS);
     OK(sdb_close(db));
     options.cache_bytes = MIB;
+    options.direct_io = kv_direct();
     OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
     accounts = kv_keyspace(db, "accounts");
     close_db();
