@@ -92,7 +92,8 @@ enum {
      * transactions then did what they would have done one after the other, in the order of their
      * commits. Without WRITE it changes nothing: transactions that only read, and batches, fit into
      * that order as they are. What is read is kept in at most 1 MiB of memory; beyond that it is
-     * taken for more than it was, which can only make a conflict more likely.
+     * taken for more than it was, which can only make a conflict more likely. Which keyspaces there
+     * are, and what calls without the transaction read, does not count.
      */
     SDB_TXN_SERIALIZABLE = 1 << 2
 };

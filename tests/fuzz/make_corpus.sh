@@ -4,7 +4,7 @@
 # program SDB makes. The first byte of a seed is the target's own; see its head.
 set -eu
 sdb=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-mkdir -p "$2/fuzz_file" "$2/fuzz_log" "$2/fuzz_import" "$2/fuzz_history"
+mkdir -p "$2/fuzz_file" "$2/fuzz_log" "$2/fuzz_import" "$2/fuzz_merge" "$2/fuzz_history"
 out=$(cd "$2" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/sdb-corpus.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -129,3 +129,12 @@ for segment in l.sdb-wal/*; do
     seed fuzz_log records-two-segments 7 <records
     head -c 4500 "$segment" | seed fuzz_log file 0
 done
+
+# ---- merges: the operator, how much is the value, the value and the operand ----------------------
+printf '\10\377\377\377\377\377\377\377\177\1\0\0\0\0\0\0\0' | seed fuzz_merge add 1
+printf '\377\5\0\0\0\0\0\0\0' | seed fuzz_merge add-first 1
+printf '\2abcd' | seed fuzz_merge append 2
+printf '\2abb' | seed fuzz_merge max 3
+printf '\2abb' | seed fuzz_merge min 4
+printf '\12\1\0\0\0b\1\0\0\0d\1\0\0\0a\1\0\0\0b\2\0\0\0da' | seed fuzz_merge union 5
+printf '\5\1\0\0\0b\5\0\0\0a' | seed fuzz_merge union-torn 5
