@@ -6,5 +6,6 @@
 #include <sdb/status.h>
 #include <sdb/db.h>
 #include <sdb/kv.h>
+#include <sdb/changes.h>
 
 #endif

@@ -11,6 +11,7 @@
  *   snapshot_lock    open snapshots, the visible commit; a leaf: nothing is locked under it
  *   keyspace_lock    the table of keyspaces; a leaf
  *   worker_lock      the background thread's orders; a leaf
+ *   stream_lock      the list of change streams; a leaf
  *
  * The catalog is a tree with id 0. Its keys: "k" + name → id u32, zero u32, root u64, commit u64
  * that made it; "d" + id (big-endian u32) → root u64: dropped, to be freed; "n" → next keyspace id
@@ -21,7 +22,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sdb/kv.h>
+#include <sdb/changes.h>
 
 #include "engine/base/mem.h"
 #include "engine/io/io.h"
@@ -96,6 +97,9 @@ struct sdb_db {
     size_t keyspace_count, keyspace_capacity;
     uint32_t next_keyspace;
     _Atomic uint32_t unfreed; /* dropped keyspaces whose pages are still there */
+
+    pthread_mutex_t stream_lock;
+    sdb_changes *streams;
 
     pthread_mutex_t worker_lock;
     pthread_cond_t worker_cond;
@@ -210,6 +214,10 @@ SDB_MUST_USE sdb_status sdb__recover(sdb_db *db, uint64_t log_id);
  */
 SDB_MUST_USE sdb_status sdb__backup(sdb_db *db, const char *path, bool fresh,
                                     sdb_progress_fn progress, void *context);
+
+/* ---- changes.c ---- */
+/* What may be trimmed of the log of which `lsn` and later are needed anyway. */
+uint64_t sdb__changes_keep(sdb_db *db, uint64_t lsn);
 
 /* ---- restore.c ---- */
 /* sdb_restore on a given backend. */

@@ -102,6 +102,7 @@ static void init_locks(sdb_db *db)
     (void)pthread_mutex_init(&db->snapshot_lock, NULL);
     (void)pthread_mutex_init(&db->keyspace_lock, NULL);
     (void)pthread_mutex_init(&db->worker_lock, NULL);
+    (void)pthread_mutex_init(&db->stream_lock, NULL);
     (void)pthread_cond_init(&db->snapshot_cond, NULL);
     (void)pthread_cond_init(&db->round_cond, NULL);
     (void)pthread_condattr_init(&monotonic);
@@ -115,6 +116,7 @@ static void done_locks(sdb_db *db)
     (void)pthread_cond_destroy(&db->round_cond);
     (void)pthread_cond_destroy(&db->worker_cond);
     (void)pthread_cond_destroy(&db->snapshot_cond);
+    (void)pthread_mutex_destroy(&db->stream_lock);
     (void)pthread_mutex_destroy(&db->worker_lock);
     (void)pthread_mutex_destroy(&db->keyspace_lock);
     (void)pthread_mutex_destroy(&db->snapshot_lock);
@@ -402,6 +404,7 @@ static sdb_status close_cleanly(sdb_db *db)
 sdb_status sdb_close(sdb_db *db)
 {
     uint64_t open;
+    bool streaming;
     sdb_status status;
 
     if (!db) return SDB_OK;
@@ -411,6 +414,11 @@ sdb_status sdb_close(sdb_db *db)
     if (open)
         return FAIL(SDB_BUSY, "%s: %" PRIu64 " transactions are still open: end them first",
                     db->path, open);
+    (void)pthread_mutex_lock(&db->stream_lock);
+    streaming = db->streams != NULL;
+    (void)pthread_mutex_unlock(&db->stream_lock);
+    if (streaming)
+        return FAIL(SDB_BUSY, "%s: a change stream is still open: close it first", db->path);
     sdb__worker_stop(db);
     status = close_cleanly(db);
     db_free(db);
