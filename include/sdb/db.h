@@ -100,8 +100,8 @@ typedef struct sdb_options {
     /*
      * Most log that a crash may have to replay, which bounds the time of recovery: a checkpoint is
      * begun at half of it, and commits wait for one that is too slow; they fail with its status if
-     * it cannot be made. Each thread that commits may go beyond by one commit. Default 4 *
-     * checkpoint_bytes, at least 1 MiB. The files of the log may take three segments (each at most
+     * it cannot be made. Each thread that commits may go beyond by one commit. At least 1 MiB;
+     * default 4 * checkpoint_bytes, or 256 MiB if that is more. The files of the log may take three segments (each at most
      * a quarter of it, and 64 MiB) more.
      */
     uint64_t log_limit_bytes;

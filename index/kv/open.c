@@ -45,9 +45,11 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
     if (!o.page_size) o.page_size = 8192;
     if (!o.cache_bytes) o.cache_bytes = 256 * megabyte;
     if (!o.checkpoint_bytes) o.checkpoint_bytes = 256 * megabyte;
-    if (!o.log_limit_bytes)
+    if (!o.log_limit_bytes) {
         o.log_limit_bytes = o.checkpoint_bytes < UINT64_MAX / 4 ? 4 * o.checkpoint_bytes
                                                                 : UINT64_MAX;
+        if (o.log_limit_bytes < 256 * megabyte) o.log_limit_bytes = 256 * megabyte;
+    }
     if (!o.version_bytes) o.version_bytes = 1024 * megabyte;
     if (!o.durability) o.durability = SDB_DURABILITY_FULL;
     if (!o.group_interval_ms) o.group_interval_ms = 100;
