@@ -27,12 +27,32 @@ if ! test -d "$suites"; then
     exit 0
 fi
 
+# applies AREA: there is this folder of the suites, and something below looks at it.
+looked_at=
+applies()
+{
+    test -d "$suites/$1" || return 1
+    looked_at="$looked_at $1"
+}
+
 # ---- suites that apply: one line each -----------------------------------------------------------
+if applies distributed/linearizability && applies distributed/txn-histories; then
+    suite histories sh "$src/tests/histories/suite.sh" \
+        "$build/tests/histories/check_history" "$suites/distributed"
+fi
+if applies blocks/cache; then
+    suite blocks/cache sh "$src/build-aux/check-cache.sh" "$suites/blocks/cache" "$build"
+fi
 
 # ---- what is there and was not run --------------------------------------------------------------
 not_run=
-for area in "$suites"/*/; do
-    not_run="$not_run $(basename "$area")"
+for folder in "$suites"/*/ "$suites"/distributed/*/ "$suites"/blocks/*/; do
+    area=${folder#"$suites"/}
+    area=${area%/}
+    case "$looked_at " in
+    *" $area "* | *" $area/"*) ;;
+    *) not_run="$not_run $area" ;;
+    esac
 done
 echo "# check-suites: $ran run, $broken of them with failures"
 echo "# check-suites: not run, sdb has nothing yet that they test:$not_run"

@@ -23,6 +23,7 @@ static const struct {
     [OPTION_HEX] = {"hex", NULL, "keys and values are hex digits, in and out"},
     [OPTION_BASE64] = {"base64", NULL, "keys and values are base64, in and out"},
     [OPTION_RAW] = {"raw", NULL, "print bytes as they are: no quotes, no newline after a value"},
+    [OPTION_APPROX] = {"approx", NULL, "estimate, from a few pages"},
     [OPTION_KEYS] = {"keys", NULL, "print keys only"},
     [OPTION_PREFIX] = {"prefix", "BYTES", "only keys that begin with this"},
     [OPTION_FROM] = {"from", "KEY", "only keys from this one on"},

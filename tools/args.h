@@ -45,6 +45,7 @@ enum option_id {
     OPTION_PROGRESS_FD,
     OPTION_FORCE,
     OPTION_COUNT,
+    OPTION_APPROX,
     OPTION_JSON,
     OPTION_DURABILITY,
     OPTION_CACHE,
@@ -99,6 +100,13 @@ int args_parse(const struct tool *tool, const struct command *command, const str
 static inline bool args_has(const struct args *args, enum option_id id)
 {
     return args->option[id] != NULL;
+}
+
+/* True when an option restricts a range. */
+static inline bool args_narrow(const struct args *args)
+{
+    return args_has(args, OPTION_PREFIX) || args_has(args, OPTION_FROM) ||
+           args_has(args, OPTION_TO);
 }
 
 /* The text of an option, or NULL. */

@@ -89,6 +89,7 @@ static int kv_begin(struct kv *kv, struct tool *tool, const struct args *args,
                     enum tool_access access)
 {
     sdb_status status;
+    size_t last = args->count - 1;
     int done;
 
     memset(kv, 0, sizeof *kv);
@@ -103,7 +104,7 @@ static int kv_begin(struct kv *kv, struct tool *tool, const struct args *args,
     if (args_has(args, OPTION_BASE64)) kv->form = DATA_BASE64;
     done = args_opening(tool, args);
     if (!done && args->count > 2) done = take_bytes(kv, &args->operand[2], &kv->key);
-    if (!done && args->count > 3) done = take_bytes(kv, &args->operand[3], &kv->value);
+    if (!done && args->count > 3) done = take_bytes(kv, &args->operand[last], &kv->value);
     if (!done) done = tool_open(tool, args->operand[0].text, access, &kv->db);
     if (done) return done;
     if (access != TOOL_MAKE) return data_keyspace(tool, kv->db, kv->keyspace_name, &kv->keyspace);
@@ -194,6 +195,17 @@ int cmd_kv_put(struct tool *tool, const struct args *args)
     return kv_end(&kv, done);
 }
 
+int cmd_kv_merge(struct tool *tool, const struct args *args)
+{
+    struct kv kv;
+    int done = kv_begin(&kv, tool, args, TOOL_MAKE);
+
+    if (!done)
+        done = data_merge(tool, NULL, kv.keyspace, slice_of(&kv.key), args->operand[3].text,
+                          slice_of(&kv.value), kv.form == DATA_PLAIN);
+    return kv_end(&kv, done);
+}
+
 int cmd_kv_del(struct tool *tool, const struct args *args)
 {
     struct kv kv;
@@ -240,6 +252,24 @@ static int take_range(struct kv *kv, struct data_view *view)
     return done;
 }
 
+int cmd_kv_delrange(struct tool *tool, const struct args *args)
+{
+    struct data_view view = {0};
+    struct kv kv;
+    int done;
+
+    if (!args_narrow(args))
+        return tool_misuse(tool, "kv delrange wants --prefix, --from or --to");
+    done = kv_begin(&kv, tool, args, TOOL_WRITE);
+    if (!done) done = take_range(&kv, &view);
+    if (!done) {
+        sdb_status status = sdb_del_range(NULL, kv.keyspace, &view.range);
+
+        if (status != SDB_OK) done = tool_fail_status(tool, status);
+    }
+    return kv_end(&kv, done);
+}
+
 int cmd_kv_scan(struct tool *tool, const struct args *args)
 {
     struct data_view view = {0};
@@ -271,8 +301,14 @@ int cmd_kv_count(struct tool *tool, const struct args *args)
     int done = kv_begin(&kv, tool, args, TOOL_READ);
 
     if (!done) done = take_range(&kv, &view);
-    if (!done) done = begin_txn(&kv, SDB_TXN_READ);
-    if (!done) done = data_count(tool, kv.txn, kv.keyspace, &view, &count);
+    if (!done && args_has(args, OPTION_APPROX)) {
+        sdb_status status = sdb_count_approx(kv.keyspace, &view.range, &count);
+
+        if (status != SDB_OK) done = tool_fail_status(tool, status);
+    } else {
+        if (!done) done = begin_txn(&kv, SDB_TXN_READ);
+        if (!done) done = data_count(tool, kv.txn, kv.keyspace, &view, &count);
+    }
     if (!done)
         (void)printf(args_has(args, OPTION_JSON) ? "{\"count\":%llu}\n" : "%llu\n",
                      (unsigned long long)count);

@@ -14,7 +14,9 @@ extern const struct command commands[];
 /* Their implementations. Each opens the database, works, and closes it. */
 int cmd_kv_get(struct tool *tool, const struct args *args);
 int cmd_kv_put(struct tool *tool, const struct args *args);
+int cmd_kv_merge(struct tool *tool, const struct args *args);
 int cmd_kv_del(struct tool *tool, const struct args *args);
+int cmd_kv_delrange(struct tool *tool, const struct args *args);
 int cmd_kv_scan(struct tool *tool, const struct args *args);
 int cmd_kv_count(struct tool *tool, const struct args *args);
 int cmd_import(struct tool *tool, const struct args *args);

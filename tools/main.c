@@ -70,15 +70,21 @@ const struct command commands[] = {
     {"kv put", "FILE KEYSPACE KEY VALUE",
      "Set a key to a value; file and keyspace are made if need be",
      bytes_details, ACCEPT_BYTES | ACCEPT_OPENING, 4, 4, cmd_kv_put},
+    {"kv merge", "FILE KEYSPACE KEY OPERATOR OPERAND",
+     "Merge into a value: add NUMBER, append, max, min BYTES, union ELEMENT",
+     bytes_details, ACCEPT_BYTES | ACCEPT_OPENING, 5, 5, cmd_kv_merge},
     {"kv del", "FILE KEYSPACE KEY",
      "Remove a key", bytes_details, ACCEPT_BYTES | ACCEPT_READING, 3, 3, cmd_kv_del},
+    {"kv delrange", "FILE KEYSPACE",
+     "Remove all keys of a range, at once",
+     bytes_details, ACCEPT_RANGE | ACCEPT_BYTES | ACCEPT_READING, 2, 2, cmd_kv_delrange},
     {"kv scan", "FILE KEYSPACE",
      "Print entries in the order of their keys, a line each",
      bytes_details, ACCEPT_RANGE | ACCEPT(REVERSE) | ACCEPT(LIMIT) | ACCEPT(KEYS) | ACCEPT_BYTES |
      ACCEPT(RAW) | ACCEPT(JSON) | ACCEPT_READING, 2, 2, cmd_kv_scan},
     {"kv count", "FILE KEYSPACE",
      "Count entries",
-     bytes_details, ACCEPT_RANGE | ACCEPT_BYTES | ACCEPT(JSON) |
+     bytes_details, ACCEPT_RANGE | ACCEPT(APPROX) | ACCEPT_BYTES | ACCEPT(JSON) |
      ACCEPT_READING, 2, 2, cmd_kv_count},
     {"import", "FILE [KEYSPACE] SOURCE",
      "Read entries from a file", import_details, ACCEPT_IMPORT | ACCEPT_OPENING, 2, 3, cmd_import},
@@ -148,9 +154,11 @@ static int unknown_kv(const struct tool *tool, const char *name)
 {
     const char *meant = suggest(name, 1);
 
-    if (!*name) return tool_misuse(tool, "kv wants one of get, put, del, scan, count");
+    if (!*name)
+        return tool_misuse(tool, "kv wants one of get, put, merge, del, delrange, scan, count");
     if (meant) return tool_misuse(tool, "there is no 'kv %s'; did you mean 'kv %s'?", name, meant);
-    return tool_misuse(tool, "there is no 'kv %s'; it wants get, put, del, scan or count", name);
+    return tool_misuse(tool, "there is no 'kv %s'; it wants get, put, merge, del, delrange, scan "
+                       "or count", name);
 }
 
 /* Whether `name` can be a database: it is there, or it looks like a path. */

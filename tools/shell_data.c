@@ -78,6 +78,18 @@ static int run_put(struct shell *shell, const struct args *args)
     return answer(shell, status);
 }
 
+static int run_merge(struct shell *shell, const struct args *args)
+{
+    const struct word *first = NULL;
+    const char *name = NULL;
+    sdb_keyspace *keyspace;
+    int done = take_operands(shell, args, 3, &name, &first);
+
+    if (!done) done = answer(shell, sdb_keyspace_open(shell->db, name, 0, &keyspace));
+    return done ? done : data_merge(shell->tool, shell->txn, keyspace, slice_of(&first[0]),
+                                    first[1].text, slice_of(&first[2]), true);
+}
+
 /* Prints what `get` found. */
 static int show_value(const struct shell *shell, sdb_slice key, sdb_slice value)
 {
@@ -174,6 +186,22 @@ static int take_view(const struct shell *shell, const struct args *args, struct 
     return args_number(shell->tool, args, OPTION_LIMIT, 0, &view->limit);
 }
 
+static int run_delrange(struct shell *shell, const struct args *args)
+{
+    const struct word *first = NULL;
+    const char *name = NULL;
+    sdb_keyspace *keyspace;
+    struct data_view view = {0};
+    int done = take_operands(shell, args, 0, &name, &first);
+
+    if (!done) done = take_view(shell, args, &view);
+    if (!done && !args_narrow(args))
+        done = tool_misuse(shell->tool, "delrange wants --prefix, --from or --to; drop removes a "
+                           "whole keyspace");
+    if (!done) done = data_keyspace(shell->tool, shell->db, name, &keyspace);
+    return done ? done : answer(shell, sdb_del_range(shell->txn, keyspace, &view.range));
+}
+
 static int run_scan(struct shell *shell, const struct args *args)
 {
     const struct word *first = NULL;
@@ -206,7 +234,10 @@ static int run_count(struct shell *shell, const struct args *args)
     if (!done) done = data_keyspace(shell->tool, shell->db, name, &keyspace);
     if (!done) done = begin_reading(shell, &txn);
     if (done) return done;
-    done = data_count(shell->tool, txn, keyspace, &view, &count);
+    if (args_has(args, OPTION_APPROX))
+        done = answer(shell, sdb_count_approx(keyspace, &view.range, &count));
+    else
+        done = data_count(shell->tool, txn, keyspace, &view, &count);
     end_reading(shell, txn);
     if (!done)
         (void)printf(shell->mode == RENDER_JSON  ? "{\"count\":%llu}\n"
@@ -336,11 +367,17 @@ const struct shell_command shell_data_commands[] = {
     {{"put", "[KEYSPACE] KEY VALUE",
       "Set a key to a value, and make the keyspace if need be",
       NULL, 0, 2, 3, NULL}, run_put, true},
+    {{"merge", "[KEYSPACE] KEY OPERATOR OPERAND",
+      "Merge into a value: add NUMBER, append, max, min BYTES, union ELEMENT",
+      NULL, 0, 3, 4, NULL}, run_merge, true},
     {{"get", "[KEYSPACE] KEY", "Print the value of a key", NULL, 0, 1, 2, NULL}, run_get, true},
     {{"del", "[KEYSPACE] KEY", "Remove a key", NULL, 0, 1, 2, NULL}, run_del, true},
+    {{"delrange", "[KEYSPACE]",
+      "Remove all keys of a range", NULL, ACCEPT_RANGE, 0, 1, NULL}, run_delrange, true},
     {{"scan", "[KEYSPACE]",
       "Print entries in the order of their keys", NULL, ACCEPT_SCAN, 0, 1, NULL}, run_scan, true},
-    {{"count", "[KEYSPACE]", "Count entries", NULL, ACCEPT_RANGE, 0, 1, NULL}, run_count, true},
+    {{"count", "[KEYSPACE]",
+      "Count entries", NULL, ACCEPT_RANGE | ACCEPT(APPROX), 0, 1, NULL}, run_count, true},
     {{"create", "KEYSPACE",
       "Make a keyspace, at once and by itself", NULL, 0, 1, 1, NULL}, run_create, false},
     {{"drop", "KEYSPACE",

@@ -2,13 +2,13 @@
 /*
  * wal_append.c
  *
- * Idea: first make sure of the disk space, then copy. `reserve` walks the cuts that the body will
- *   be given and makes the segments they reach into; only then are records built, right in the
+ * Idea: first make sure of the disk space, then copy. `reserve_locked` walks the cuts that the body
+ *   will be given and makes the segments they reach into; only then are records built, right in the
  *   buffer they are written from.
  * Invariants: I1 once the first record of a body is in the buffer, only a failed write can keep the
- *   others out: FULL and NOMEM come before. I2 `cut` alone decides sizes, so reserve and copy
- *   agree. I3 a record lies in one buffer and one segment. I4 `end` moves over a body at once, with
- *   its last record.
+ *   others out: FULL and NOMEM come before. I2 `cut` alone decides sizes, so reserving and
+ *   copying agree. I3 a record lies in one buffer and one segment. I4 `end` moves over a body at
+ *   once, with its last record.
  * Costs: one copy and one digest of each byte under the mutex, at most a record's worth at a time.
  *   A body larger than the buffers streams through them.
  * Not here: writing (wal_group.c), making segments (wal_segment.c).
@@ -20,7 +20,10 @@
 #include "engine/base/mem.h"
 #include "engine/base/status.h"
 
-enum { STUB = 64 }; /* a body is not split for the sake of less room than this */
+enum {
+    STUB = 64, /* a body is not split for the sake of less room than this */
+    MAP_STEP = 256 * 1024 /* bytes of a map fetched at once; segments are multiples of 4096 */
+};
 
 /* What of a body is still to be appended. */
 struct remains {
@@ -39,31 +42,51 @@ static size_t cut(uint64_t room, uint64_t left)
     return room < STUB ? 0 : (size_t)room - WAL_RECORD_HEADER;
 }
 
-static sdb_status add_segment(struct wal *wal)
+/* Makes the segment behind the last one, or waits until somebody has. */
+static sdb_status add_segment_locked(struct wal *wal)
 {
     struct wal_segment *tail = wal->tail, *segment;
     sdb_status status;
 
-    pthread_mutex_lock(&wal->mutex);
-    status = sdb__wal_group_alive_locked(wal);
+    while (wal->making) pthread_cond_wait(&wal->changed, &wal->mutex);
+    TRY(sdb__wal_group_alive_locked(wal));
+    if (wal->tail != tail) return SDB_OK;
+    wal->making = true;
     pthread_mutex_unlock(&wal->mutex);
-    TRY(status);
     status = sdb__wal_segment_make(wal, tail->number + 1, wal_segment_end(tail), &segment);
     pthread_mutex_lock(&wal->mutex);
+    wal->making = false;
+    pthread_cond_broadcast(&wal->changed);
     if (status == SDB_OK) {
         tail->next = segment;
         wal->tail = segment;
         wal->stats.segments++;
+        atomic_store_explicit(&wal->wants_segment, false, memory_order_relaxed);
     } else if (status != SDB_FULL && status != SDB_NOMEM) {
         sdb__wal_group_die_locked(wal);
         status = sdb__wal_group_alive_locked(wal);
     }
+    return status;
+}
+
+bool sdb__wal_wants_segment(struct wal *wal)
+{
+    return atomic_load_explicit(&wal->wants_segment, memory_order_relaxed);
+}
+
+sdb_status sdb__wal_prepare(struct wal *wal)
+{
+    sdb_status status = SDB_OK;
+
+    pthread_mutex_lock(&wal->mutex);
+    if (wal->current == wal->tail && !wal->making && !wal->dead)
+        status = add_segment_locked(wal);
     pthread_mutex_unlock(&wal->mutex);
     return status;
 }
 
 /* Makes the segments that a body of `left` bytes will reach into. */
-static sdb_status reserve(struct wal *wal, uint64_t left)
+static sdb_status reserve_locked(struct wal *wal, uint64_t left)
 {
     struct wal_segment *segment = wal->current;
     uint64_t room = wal_segment_end(segment) - wal->position;
@@ -76,7 +99,7 @@ static sdb_status reserve(struct wal *wal, uint64_t left)
             left -= payload;
             continue;
         }
-        if (segment == wal->tail) TRY(add_segment(wal));
+        if (segment == wal->tail) TRY(add_segment_locked(wal));
         segment = segment->next;
         room = segment->file_bytes - WAL_SEGMENT_HEADER;
     }
@@ -115,6 +138,48 @@ static sdb_status make_room_locked(struct wal *wal, size_t need)
     }
 }
 
+/*
+ * Makes file bytes [offset, offset + size) of the current segment ready in its map. False: it has
+ * none, for whatever reason: records are written then, and what is wrong shows there.
+ */
+static bool ready_map_locked(struct wal *wal, size_t offset, size_t size)
+{
+    struct wal_segment *segment = wal->current;
+    sdb_status status = SDB_OK;
+
+    if (!segment->map && segment->map_ready == 0)
+        status = sdb__io_map(segment->file, (size_t)segment->file_bytes, &segment->map);
+    while (status == SDB_OK && segment->map && segment->map_ready < offset + size) {
+        size_t from = segment->map_ready, to;
+
+        if (from == 0) from = offset / MAP_STEP * MAP_STEP;
+        to = from + MAP_STEP < segment->file_bytes ? from + MAP_STEP : (size_t)segment->file_bytes;
+        status = sdb__io_map_fetch(segment->file, segment->map, from, to - from);
+        segment->map_ready = to;
+    }
+    if (status != SDB_OK) {
+        sdb__io_unmap(segment->map, (size_t)segment->file_bytes);
+        segment->map = NULL;
+        segment->map_ready = SIZE_MAX; /* not again */
+    }
+    return segment->map != NULL;
+}
+
+/* Stores a sealed record, which stands in the buffer, through the map if that is possible. */
+static bool store_locked(struct wal *wal, size_t offset, size_t bytes)
+{
+    const struct wal_buffer *buffer = &wal->buffers[wal->active];
+
+    if (!wal->mapping || wal->written != wal->position) return false;
+    if (!ready_map_locked(wal, offset, bytes)) return false;
+    memcpy(wal->current->map + offset, buffer->data + buffer->used, bytes);
+    wal->current->fresh = true;
+    wal->written += bytes;
+    wal->position += bytes;
+    wal->stats.written_bytes += bytes;
+    return true;
+}
+
 /* Seals the record whose payload stands in the buffer, and moves the position behind it. */
 static void put_locked(struct wal *wal, size_t payload, enum wal_kind kind)
 {
@@ -129,6 +194,8 @@ static void put_locked(struct wal *wal, size_t payload, enum wal_kind kind)
                              wal->identity.log_id, wal->position);
 
     assert(offset + bytes <= segment->file_bytes);
+    wal->stats.records++;
+    if (store_locked(wal, (size_t)offset, bytes)) return;
     if (!run || run->segment != segment) {
         assert(buffer->run_count < WAL_RUNS);
         run = &buffer->runs[buffer->run_count++];
@@ -138,7 +205,6 @@ static void put_locked(struct wal *wal, size_t payload, enum wal_kind kind)
     run->size += bytes;
     buffer->used += bytes;
     wal->position += bytes;
-    wal->stats.records++;
 }
 
 static void copy_payload(uint8_t *to, struct remains *r, size_t size)
@@ -160,7 +226,7 @@ static void copy_payload(uint8_t *to, struct remains *r, size_t size)
     }
 }
 
-/* Leaves the current segment for the next, which is there: reserve has seen to it. */
+/* Leaves the current segment for the next, which is there: it was reserved. */
 static sdb_status next_segment_locked(struct wal *wal)
 {
     struct wal_segment *next = wal->current->next;
@@ -172,6 +238,7 @@ static sdb_status next_segment_locked(struct wal *wal)
     }
     wal->current = next;
     wal->position = next->first_lsn;
+    if (next == wal->tail) atomic_store_explicit(&wal->wants_segment, true, memory_order_relaxed);
     return SDB_OK;
 }
 
@@ -197,7 +264,7 @@ static sdb_status append_record_locked(struct wal *wal, struct remains *r)
                  r, payload);
     put_locked(wal, payload, kind);
     r->begun = true;
-    if (last) wal->end = wal->position;
+    if (last) atomic_store_explicit(&wal->end, wal->position, memory_order_release);
     return SDB_OK;
 }
 
@@ -205,23 +272,17 @@ sdb_status sdb__wal_append(struct wal *wal, const struct wal_piece *pieces, size
                            uint64_t *out_end)
 {
     struct remains r = {.piece = pieces};
-    uint64_t end = 0;
+    sdb_status status;
 
     for (size_t i = 0; i < count; i++) {
         if (__builtin_add_overflow(r.left, pieces[i].size, &r.left))
             return FAIL(SDB_LIMIT, "a log body is larger than 2^64 bytes");
     }
     if (r.left == 0) return FAIL(SDB_INVALID, "a log body needs at least one byte");
-    TRY(reserve(wal, r.left));
-    while (r.left) {
-        sdb_status status;
-
-        pthread_mutex_lock(&wal->mutex);
-        status = append_record_locked(wal, &r);
-        end = wal->end;
-        pthread_mutex_unlock(&wal->mutex);
-        if (status != SDB_OK) return status;
-    }
-    *out_end = end;
-    return SDB_OK;
+    pthread_mutex_lock(&wal->mutex);
+    status = reserve_locked(wal, r.left);
+    while (status == SDB_OK && r.left) status = append_record_locked(wal, &r);
+    if (status == SDB_OK) *out_end = wal->end;
+    pthread_mutex_unlock(&wal->mutex);
+    return status;
 }

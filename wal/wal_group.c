@@ -95,10 +95,9 @@ static sdb_status sync_dirty(struct wal *wal, struct wal_segment *first, struct 
 /* Moves `settled` over segments that need the leader no more. */
 static void settle_locked(struct wal *wal)
 {
-    while (wal->settled != wal->current && !wal->settled->dirty &&
+    while (wal->settled != wal->current && !wal->settled->dirty && !wal->settled->fresh &&
            wal_segment_end(wal->settled) <= wal->durable) {
-        sdb__io_close(wal->settled->file);
-        wal->settled->file = NULL;
+        sdb__wal_segment_close(wal->settled);
         wal->settled = wal->settled->next;
     }
 }
@@ -114,6 +113,10 @@ void sdb__wal_group_lead_locked(struct wal *wal, bool sync)
     assert(!wal->dead);
     wal->leading = true;
     wal->active ^= 1; /* the other one is empty: I2 of wal_internal.h */
+    for (struct wal_segment *s = first; s; s = s == last ? NULL : s->next) {
+        s->dirty = s->dirty || s->fresh;
+        s->fresh = false;
+    }
     pthread_mutex_unlock(&wal->mutex);
 
     status = write_runs(wal, buffer, sync, &syncs);
@@ -124,7 +127,7 @@ void sdb__wal_group_lead_locked(struct wal *wal, bool sync)
     if (status == SDB_OK) {
         wal->stats.batches += buffer->used > 0;
         wal->stats.written_bytes += buffer->used;
-        wal->written = end;
+        if (wal->written < end) wal->written = end; /* the map may be further by now */
         if (sync) wal->durable = end;
         settle_locked(wal);
     } else {
@@ -142,6 +145,7 @@ static sdb_status reach(struct wal *wal, uint64_t lsn, bool sync)
     sdb_status status;
 
     pthread_mutex_lock(&wal->mutex);
+    wal->mapping = wal->mapping || !sync;
     if (lsn > wal->end) lsn = wal->end;
     for (;;) {
         status = sdb__wal_group_alive_locked(wal);
@@ -167,12 +171,7 @@ sdb_status sdb__wal_sync(struct wal *wal, uint64_t lsn)
 
 uint64_t sdb__wal_end(struct wal *wal)
 {
-    uint64_t end;
-
-    pthread_mutex_lock(&wal->mutex);
-    end = wal->end;
-    pthread_mutex_unlock(&wal->mutex);
-    return end;
+    return atomic_load_explicit(&wal->end, memory_order_acquire);
 }
 
 uint64_t sdb__wal_durable(struct wal *wal)
@@ -224,8 +223,7 @@ static struct wal_segment *detach_locked(struct wal *wal, uint64_t lsn)
         }
         wal->head = segment->next;
         wal->stats.segments--;
-        sdb__io_close(segment->file);
-        segment->file = NULL;
+        sdb__wal_segment_close(segment);
         if (keep_as_spare_locked(wal, segment)) continue;
         segment->next = gone;
         gone = segment;

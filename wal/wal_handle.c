@@ -59,6 +59,7 @@ static sdb_status fill_handle(struct wal *wal, const struct wal_options *options
     TRY(prepare_folder(wal));
     TRY(sdb__wal_segment_make(wal, 1, options->first_lsn, &wal->head));
     wal->settled = wal->current = wal->tail = wal->head;
+    wal->wants_segment = true;
     wal->stats.segments = 1;
     return SDB_OK;
 }

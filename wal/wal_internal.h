@@ -14,16 +14,19 @@
  * I2  The buffer that is not active is empty unless `leading`.
  * I3  Bytes in the active buffer belong to [written, position) when not leading.
  * I4  Once `dead`, nothing is written any more.
- * I5  While `leading`, segments from `settled` on stay in the list.
+ * I5  A record is stored through the map only if everything before it is written; the buffer is
+ *     then empty, and remains so.
+ * I6  While `leading`, segments from `settled` on stay in the list.
  *
- * Threads: `mutex` guards everything but what stands under "the appender's" (touched only by the
- * thread that holds the caller's commit lock) and "the leader's" (touched only while `leading` is
- * one's own).
+ * Threads: `mutex` guards everything but what stands under "the maker's" and "the leader's"
+ * (touched only while `making` or `leading` is one's own). Appends come from one thread at a time,
+ * that which holds the caller's commit lock: it alone changes `position` and `current`.
  */
 #ifndef SDB_WAL_WAL_INTERNAL_H
 #define SDB_WAL_WAL_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include "wal/wal_format.h"
 
 enum {
@@ -41,6 +44,9 @@ struct wal_segment {
     struct io_file *file; /* NULL: closed */
     uint64_t number, first_lsn, file_bytes;
     bool dirty; /* the leader's: written since its last sync */
+    bool fresh; /* stored to through the map since a leader last looked */
+    uint8_t *map;      /* the file as memory; NULL: not mapped */
+    size_t map_ready;  /* bytes of it that have been fetched for writing */
     bool archived;
 };
 
@@ -66,18 +72,23 @@ struct wal {
     uint64_t segment_bytes;
     char *archive; /* NULL: none */
 
-    /* the appender's */
+    /* the maker's: whoever has set `making` */
     struct io_queue *make_queue;
 
     /* the leader's */
     struct io_queue *queue;
 
     pthread_mutex_t mutex;
-    pthread_cond_t changed; /* leading, written, durable or dead has */
+    pthread_cond_t changed; /* leading, making, written, durable or dead has */
     bool leading;
+    bool making; /* a segment */
     bool dead;
     char reason[512]; /* why it is dead */
-    uint64_t position, end, written, durable;
+    /* somebody flushes without syncing: records go to the map where they can */
+    _Atomic bool mapping;
+    uint64_t position, written, durable;
+    _Atomic uint64_t end;         /* changed under the mutex; read without it, too */
+    _Atomic bool wants_segment;   /* current is tail */
     struct wal_segment *head, *settled, *current, *tail;
     struct wal_segment *spares[WAL_SPARES]; /* closed */
     uint64_t made_bytes; /* size of the segment made last: the next new one has twice that */
@@ -96,12 +107,14 @@ static inline uint64_t wal_segment_end(const struct wal_segment *segment)
 /* Path of a segment. SDB_LIMIT when the folder's path is longer than WAL_FOLDER_MAX. */
 SDB_MUST_USE sdb_status sdb__wal_segment_path(const char *folder, uint64_t number,
                                               char out_path[WAL_PATH_MAX]);
-/* Makes segment `number`, anew or from a spare, durable when it returns. The appender's. */
+/* Makes segment `number`, anew or from a spare, durable when it returns. The maker's. */
 SDB_MUST_USE sdb_status sdb__wal_segment_make(struct wal *wal, uint64_t number, uint64_t first_lsn,
                                               struct wal_segment **out_segment);
 /* Removes all segment files of a folder, of whatever log. *out_foreign: there is something else. */
 SDB_MUST_USE sdb_status sdb__wal_segment_clear(struct io *io, const char *folder,
                                                bool *out_foreign);
+/* Closes its file and its map, if they are open. */
+void sdb__wal_segment_close(struct wal_segment *segment);
 void sdb__wal_segment_free(struct wal *wal, struct wal_segment *segment); /* NULL is allowed */
 
 /* ---- wal_archive.c ------------------------------------------------------------------------- */
@@ -120,7 +133,7 @@ void sdb__wal_group_die_locked(struct wal *wal);
 /* SDB_OK, or SDB_IO with the reason of its death. */
 SDB_MUST_USE sdb_status sdb__wal_group_alive_locked(struct wal *wal);
 
-/* Deep check of I1…I5 that can be seen at rest; for tests and asserts. */
+/* Deep check of I1…I6 that can be seen at rest; for tests and asserts. */
 bool sdb__wal_group_check_locked(const struct wal *wal);
 
 #endif

@@ -4,7 +4,8 @@
  *
  * Idea: a segment is paid for once. It is written full of zeros and synced before its first record,
  *   so that a commit changes neither its size nor its block map; trimmed, it gets a new name and
- *   header and serves again.
+ *   header and serves again. Where commits do not wait for the disk, the zeros are left out: the
+ *   space is allocated and reads as zeros, and each block is written once, with its records.
  * Invariants: I1 a segment in the list is durable: bytes, size, header and name. I2 number n + 1 is
  *   begun only when n is durable, so after a crash at most the last one is unfinished. I3 a reused
  *   file has its new name before its new header: whichever of the two survives a crash alone, name
@@ -65,8 +66,11 @@ static sdb_status write_zeros(struct wal *wal, struct wal_segment *segment)
     return status;
 }
 
-/* Asks for the space in one piece, so that a full disk answers before anything is written. */
-static sdb_status allocate(struct wal *wal, struct wal_segment *segment)
+/*
+ * Asks for the space in one piece, so that a full disk answers before anything is written.
+ * *out_done: the file has its size now, and reads as zeros.
+ */
+static sdb_status allocate(struct wal *wal, struct wal_segment *segment, bool *out_done)
 {
     struct io_op op = {.file = segment->file,
                        .kind = IO_ALLOCATE,
@@ -74,6 +78,7 @@ static sdb_status allocate(struct wal *wal, struct wal_segment *segment)
                        .size = (size_t)segment->file_bytes};
     sdb_status status = sdb__io_run(wal->make_queue, &op, 1);
 
+    *out_done = status == SDB_OK;
     return status == SDB_INVALID ? SDB_OK : status; /* not every file system can */
 }
 
@@ -96,13 +101,14 @@ static sdb_status fill_new(struct wal *wal, struct wal_segment *segment)
 {
     char path[WAL_PATH_MAX];
     uint64_t size;
+    bool allocated;
 
     TRY(sdb__wal_segment_path(wal->folder, segment->number, path));
     TRY(sdb__io_open(wal->io, path, IO_OPEN_WRITE | IO_OPEN_CREATE, &segment->file));
     TRY(sdb__io_size(segment->file, &size));
     if (size) TRY(sdb__io_truncate(segment->file, 0)); /* left by an attempt that failed */
-    TRY(allocate(wal, segment));
-    TRY(write_zeros(wal, segment));
+    TRY(allocate(wal, segment, &allocated));
+    if (!allocated || !atomic_load(&wal->mapping)) TRY(write_zeros(wal, segment));
     return finish(wal, segment);
 }
 
@@ -187,10 +193,19 @@ sdb_status sdb__wal_segment_make(struct wal *wal, uint64_t number, uint64_t firs
     return SDB_OK;
 }
 
+void sdb__wal_segment_close(struct wal_segment *segment)
+{
+    sdb__io_unmap(segment->map, (size_t)segment->file_bytes);
+    segment->map = NULL;
+    segment->map_ready = 0;
+    sdb__io_close(segment->file);
+    segment->file = NULL;
+}
+
 void sdb__wal_segment_free(struct wal *wal, struct wal_segment *segment)
 {
     if (!segment) return;
-    sdb__io_close(segment->file);
+    sdb__wal_segment_close(segment);
     sdb__mem_free(wal->allocator, segment);
 }
 

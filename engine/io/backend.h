@@ -32,6 +32,7 @@ struct io_backend {
     sdb_status (*size)(struct io_file *file, uint64_t *out_bytes);
     sdb_status (*truncate)(struct io_file *file, uint64_t bytes);
     sdb_status (*lock)(struct io_file *file, enum io_lock lock, int64_t *out_holder);
+    sdb_status (*map)(struct io_file *file, size_t size, uint8_t **out_memory); /* NULL: cannot */
     sdb_status (*remove)(struct io *io, const char *path);
     sdb_status (*rename)(struct io *io, const char *from, const char *to);
     sdb_status (*folder_make)(struct io *io, const char *path);
@@ -83,10 +84,26 @@ void sdb__io_cancel(struct io_op *op);
 
 /*
  * Sets an operation to its beginning, and ends it where there is nothing to do: no bytes, a range
- * that no file can have (SDB_IO, EINVAL), a change to a file that is open for reading (SDB_IO,
+ * that no file can have (SDB_IO, EINVAL), one not in whole blocks for direct I/O (SDB_INVALID), a
+ * change to a file that is open for reading (SDB_IO,
  * EBADF). True if the backend has to run it.
  */
 bool sdb__io_judge(struct io_op *op);
+
+/* Counts an ended operation; sdb__io_finish does it too. */
+void sdb__io_count(const struct io_op *op);
+
+/* ---- direct.c ---- */
+
+/* False for an operation on a direct file whose offset, size or memory is not in whole blocks. */
+bool sdb__direct_is_right(const struct io_op *op);
+/*
+ * True if a direct operation stopped inside a block: there the file ends, and carrying on from
+ * there is not possible.
+ */
+bool sdb__direct_is_cut(const struct io_op *op);
+/* Runs one operation now, through a buffer if need be. */
+void sdb__direct_run(struct io_op *op);
 
 /* Appends an ended operation to the done list and counts it. */
 void sdb__io_finish(struct io_queue *queue, struct io_op *op);
@@ -112,6 +129,7 @@ void sdb__posix_close(struct io_file *file);
 sdb_status sdb__posix_size(struct io_file *file, uint64_t *out_bytes);
 sdb_status sdb__posix_truncate(struct io_file *file, uint64_t bytes);
 sdb_status sdb__posix_lock(struct io_file *file, enum io_lock lock, int64_t *out_holder);
+sdb_status sdb__posix_map(struct io_file *file, size_t size, uint8_t **out_memory);
 sdb_status sdb__posix_remove(struct io *io, const char *path);
 sdb_status sdb__posix_rename(struct io *io, const char *from, const char *to);
 sdb_status sdb__posix_folder_make(struct io *io, const char *path);

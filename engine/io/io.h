@@ -43,9 +43,10 @@ enum { IO_LINK = 1 << 0 };
 /*
  * One operation. The caller owns it and its memory, and leaves both alone until it has come back.
  * `status` is SDB_OK, SDB_IO (`error` is the errno), SDB_FULL (no space, quota or file too large)
- * or SDB_CANCELLED; on a RAM disk also SDB_NOMEM, when the allocator refused. `done` is the number
- * of bytes moved; for IO_READ it is below `size` only at end of file. IO_ALLOCATE and IO_PUNCH
- * answer SDB_INVALID where the file system cannot do them.
+ * or SDB_CANCELLED; on a RAM disk, or when direct I/O needs a buffer, also SDB_NOMEM. `done` is the
+ * number of bytes moved; for IO_READ it is below `size` only at end of file. IO_ALLOCATE and
+ * IO_PUNCH answer SDB_INVALID where the file system cannot do them, reads and writes where direct
+ * I/O cannot.
  */
 struct io_op {
     struct io_file *file;
@@ -65,8 +66,17 @@ struct io_op {
 enum {
     IO_OPEN_WRITE = 1 << 0,  /* for writing too; otherwise for reading only */
     IO_OPEN_CREATE = 1 << 1, /* make it if it is not there */
-    IO_OPEN_NEW = 1 << 2     /* with CREATE: SDB_EXISTS if it is there */
+    IO_OPEN_NEW = 1 << 2,    /* with CREATE: SDB_EXISTS if it is there */
+    IO_OPEN_DIRECT = 1 << 3  /* past the kernel's cache; SDB_INVALID where that cannot be done */
 };
+
+/*
+ * Direct I/O. Offsets are multiples of IO_BLOCK; so are sizes and addresses of memory where
+ * operations are submitted. sdb__io_run and the plain calls take any size and memory: they move
+ * what is not aligned through a buffer, one operation after the other, and fill the last block of a
+ * write up with zeros. What breaks the rule comes back as SDB_INVALID, from every backend.
+ */
+enum { IO_BLOCK = 512 };
 
 /* What may be asked for with sdb__io_lock. */
 enum io_lock { IO_LOCK_SHARED, IO_LOCK_EXCLUSIVE };
@@ -105,8 +115,9 @@ void sdb__io_close(struct io_file *file); /* releases its lock; NULL is allowed 
 SDB_MUST_USE sdb_status sdb__io_size(struct io_file *file, uint64_t *out_bytes);
 SDB_MUST_USE sdb_status sdb__io_truncate(struct io_file *file, uint64_t bytes);
 /*
- * Locks the whole file for this open file, without waiting. SDB_BUSY if another holds it (in this
- * process too): *out_holder is then the process id if it can be known, otherwise 0.
+ * Locks the whole file for this open file. SDB_BUSY if another holds it (in this process too):
+ * *out_holder is then the process id if it can be known, otherwise 0. If it cannot, the answer
+ * takes up to three seconds: the holder may have died a moment ago.
  */
 SDB_MUST_USE sdb_status sdb__io_lock(struct io_file *file, enum io_lock lock, int64_t *out_holder);
 const char *sdb__io_path(const struct io_file *file);
@@ -121,6 +132,24 @@ SDB_MUST_USE sdb_status sdb__io_folder_list(struct io *io, const char *path, io_
 SDB_MUST_USE sdb_status sdb__io_folder_sync(struct io *io, const char *path);
 /* sdb__io_folder_sync on the folder that `path` stands in. */
 SDB_MUST_USE sdb_status sdb__io_parent_sync(struct io *io, const char *path);
+
+/* ---- memory that is a file ---------------------------------------------------------------- */
+
+/*
+ * Maps the first `size` bytes of a file that is open for writing. What is stored there is in the
+ * operating system's hands at once, as if written, and durable with the next IO_SYNC of the file
+ * that begins afterwards. SDB_INVALID: this backend has no such memory. *out_memory is owned:
+ * sdb__io_unmap, before or after the file is closed.
+ */
+SDB_MUST_USE sdb_status sdb__io_map(struct io_file *file, size_t size, uint8_t **out_memory);
+/*
+ * Fetches memory[from…from + size) (multiples of 4096) of such a map so that storing there asks the
+ * disk for nothing; SDB_IO or SDB_NOMEM if it does not answer. Without it the process would get
+ * SIGBUS instead.
+ */
+SDB_MUST_USE sdb_status sdb__io_map_fetch(struct io_file *file, uint8_t *memory, size_t from,
+                                          size_t size);
+void sdb__io_unmap(uint8_t *memory, size_t size); /* NULL is allowed */
 
 /* ---- queues ------------------------------------------------------------------------------- */
 

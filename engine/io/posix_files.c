@@ -20,11 +20,16 @@
  * the file (that is what classic locks do); then the holder is reported as unknown, and the
  * exclusion still stands.
  *
+ * A process that has died loses its tag at once, but its open files, and so the lock, last until
+ * the kernel has ended what its io_uring had in flight. So a lock without a known holder is waited
+ * for a little.
+ *
  * Invariants: I1 a file that was opened is a regular file. I2 descriptors are closed on exec.
  * Costs: a few system calls each; none of this is on a hot path.
  * Not here: reading and writing (posix.c, uring.c).
  */
 #include "engine/io/backend.h"
+#include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/base/status.h"
 
@@ -37,6 +42,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+
+enum { LOCK_PAUSE_MS = 5, LOCK_PATIENCE_MS = 3000 };
 
 #define LOCK_TAG ((off_t)1 << 62) /* beyond the data of any file */
 
@@ -99,6 +106,29 @@ static int open_retrying(const char *path, int flags)
 }
 
 /*
+ * Turns the kernel's cache off for a file. Where the kernel tells what direct I/O wants there, that
+ * must not be more than our blocks.
+ */
+static sdb_status make_direct(const char *path, int fd)
+{
+#ifdef STATX_DIOALIGN
+    struct statx about;
+
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &about) == 0 &&
+        (about.stx_mask & STATX_DIOALIGN) &&
+        (about.stx_dio_offset_align > IO_BLOCK || about.stx_dio_mem_align > IO_BLOCK))
+        return FAIL(SDB_INVALID, "cannot open %s for direct I/O: its disk wants blocks of %u "
+                    "bytes, and they have %d here; open it without direct I/O", path,
+                    about.stx_dio_offset_align > about.stx_dio_mem_align
+                        ? about.stx_dio_offset_align : about.stx_dio_mem_align, IO_BLOCK);
+#endif
+    if (fcntl(fd, F_SETFL, O_DIRECT) != 0)
+        return FAIL(SDB_INVALID, "cannot open %s for direct I/O: %s; its file system cannot do it: "
+                    "open it without direct I/O", path, strerror(errno));
+    return SDB_OK;
+}
+
+/*
  * Opened with O_NONBLOCK, so that a FIFO cannot hang us; regular files do not need it afterwards
  * (and io_uring would answer EAGAIN for them).
  */
@@ -129,6 +159,14 @@ static sdb_status open_regular(const char *path, unsigned flags, int *out_fd)
         error = errno;
         (void)close(fd);
         return fail_name("open", path, error);
+    }
+    if (flags & IO_OPEN_DIRECT) {
+        sdb_status status = make_direct(path, fd);
+
+        if (status != SDB_OK) {
+            (void)close(fd);
+            return status;
+        }
     }
     *out_fd = fd;
     return SDB_OK;
@@ -262,10 +300,12 @@ sdb_status sdb__posix_lock(struct io_file *base, enum io_lock lock, int64_t *out
     struct flock data = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = LOCK_TAG};
     struct flock tag = {.l_type = type, .l_whence = SEEK_SET, .l_start = LOCK_TAG, .l_len = 1};
 
-    if (fcntl(fd, F_OFD_SETLK, &data) != 0) {
+    for (unsigned waited_ms = 0; fcntl(fd, F_OFD_SETLK, &data) != 0; waited_ms += LOCK_PAUSE_MS) {
         if (errno != EAGAIN && errno != EACCES) return fail_name("lock", base->path, errno);
         *out_holder = find_holder(fd);
-        return fail_busy(base->path, *out_holder);
+        if (*out_holder || waited_ms >= LOCK_PATIENCE_MS)
+            return fail_busy(base->path, *out_holder);
+        sdb__clock_sleep_ns(LOCK_PAUSE_MS * UINT64_C(1000000));
     }
     (void)fcntl(fd, F_SETLK, &tag); /* only for the message of others */
     return SDB_OK;

@@ -5,13 +5,13 @@
  * Idea: one atomic word says where a page is and who uses it. Latching a page that is in memory is
  * one compare-and-swap; whoever finds it absent latches the empty word, reads the page, and
  * publishes the frame.
- * Invariants: I1 only the holder of the exclusive latch changes a word's frame or version. I2 a
- *   page's bytes are verified against the map before anyone else can see them.
- * Costs: one CAS to latch, one to unlatch; a miss is one read of page_size bytes.
+ * Invariants: I1 only the holder of the exclusive latch changes a word's frame or version.
+ * Costs: one CAS to latch, one to unlatch.
  * Source: state words as in vmcache (Leis et al., SIGMOD 2023), with frames instead of address
  * arithmetic.
- * Not here: choosing victims (pool.c).
+ * Not here: bringing pages in (fetch.c), choosing victims (pool.c).
  */
+#include "engine/pager/fetch.h"
 #include "engine/pager/pool.h"
 
 #include <assert.h>
@@ -44,69 +44,28 @@ static struct counters *my_counters(struct pager *p)
 }
 
 /* A lost update costs a statistic less than a locked add costs every read. */
-static void count(_Atomic uint64_t *counter)
+static void count(_Atomic uint64_t *counter, uint64_t by)
 {
     uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
 
-    atomic_store_explicit(counter, n + 1, memory_order_relaxed);
+    atomic_store_explicit(counter, n + by, memory_order_relaxed);
 }
 
-/* Reads a page into a frame and verifies it. */
-static sdb_status read_page(struct pager *p, uint64_t id, uint32_t frame)
+void sdb__pool_count_hits(struct pager *p, uint64_t hits)
 {
-    uint8_t *data = frame_data(p, frame);
-    struct io_queue *queue;
-    struct map_entry entry;
-    sdb_status status;
-
-    (void)pthread_mutex_lock(&p->map_lock);
-    entry = sdb__map_get(&p->map, id);
-    (void)pthread_mutex_unlock(&p->map_lock);
-    if (entry.place == 0 || place_kind(entry.place) != PLACE_PAGE)
-        return FAIL(SDB_CORRUPT, "%s: page %llu is referred to, but there is no such page: run "
-                    "sdb check, restore a backup", sdb__io_path(p->options.file),
-                    (unsigned long long)id);
-    TRY(sdb__pool_queue_get(p, &queue));
-    status = sdb__io_read(queue, p->options.file, data, p->page_size, place_offset(entry.place));
-    sdb__pool_queue_put(p, queue);
-    if (status != SDB_OK) return status;
-    if (sdb__digest(data, p->page_size, 0) != entry.checksum)
-        return FAIL(SDB_CORRUPT, "%s: page %llu at byte %llu is damaged (checksum): run sdb "
-                    "check, restore a backup", sdb__io_path(p->options.file),
-                    (unsigned long long)id, (unsigned long long)place_offset(entry.place));
-    if (p->options.verify) {
-        const char *wrong = p->options.verify(data, p->page_size, id);
-
-        if (wrong)
-            return FAIL(SDB_CORRUPT, "%s: page %llu makes no sense (%s): run sdb check, restore "
-                        "a backup", sdb__io_path(p->options.file), (unsigned long long)id, wrong);
-    }
-    return SDB_OK;
+    count(&my_counters(p)->hits, hits);
 }
 
-/* Brings an absent page in, its word being latched by us; publishes it latched with `latch`. */
-static sdb_status fault(struct pager *p, uint64_t id, uint64_t word, uint64_t latch)
+void sdb__pool_count_miss(struct pager *p)
 {
-    uint32_t frame = 0;
-    struct frame *f;
-    sdb_status status = sdb__pool_frame(p, &frame);
+    count(&my_counters(p)->misses, 1);
+}
 
-    if (status == SDB_OK) {
-        status = read_page(p, id, frame);
-        if (status != SDB_OK) sdb__pool_frame_return(p, frame);
-    }
-    if (status != SDB_OK) {
-        atomic_store_explicit(&p->words[id], word, memory_order_release);
-        return status;
-    }
-    f = &p->frames[frame];
-    atomic_store_explicit(&f->dirty, false, memory_order_relaxed);
-    atomic_store_explicit(&f->recent, true, memory_order_relaxed);
-    atomic_store_explicit(&f->id, id, memory_order_relaxed);
-    count(&my_counters(p)->misses);
-    atomic_store_explicit(&p->words[id], word | ((uint64_t)frame + 1) | latch,
-                          memory_order_release);
-    return SDB_OK;
+sdb_status sdb__pool_judge_id(const struct pager *p, uint64_t id)
+{
+    if (id != PAGE_NONE && id < p->word_limit) return SDB_OK;
+    return FAIL(SDB_CORRUPT, "%s: page number %llu is impossible: run sdb check, restore a backup",
+                sdb__io_path(p->options.file), (unsigned long long)id);
 }
 
 /*
@@ -128,9 +87,7 @@ static sdb_status latch_page(struct pager *p, uint64_t id, bool exclusive, struc
     _Atomic uint64_t *at;
     unsigned round = 0;
 
-    if (id == PAGE_NONE || id >= p->word_limit)
-        return FAIL(SDB_CORRUPT, "%s: page number %llu is impossible: run sdb check, restore a "
-                    "backup", sdb__io_path(p->options.file), (unsigned long long)id);
+    TRY(sdb__pool_judge_id(p, id));
     at = &p->words[id];
     word = atomic_load_explicit(at, memory_order_relaxed);
     for (;;) {
@@ -140,21 +97,20 @@ static sdb_status latch_page(struct pager *p, uint64_t id, bool exclusive, struc
                    atomic_compare_exchange_weak_explicit(at, &word, word | WORD_EXCLUSIVE,
                                                          memory_order_acquire,
                                                          memory_order_relaxed)) {
-            TRY(fault(p, id, word, latch));
+            TRY(sdb__fetch_latched(p, id, word, latch));
             word = atomic_load_explicit(at, memory_order_relaxed);
             goto latched;
         }
         wait_round(&round);
         word = atomic_load_explicit(at, memory_order_relaxed);
     }
-    count(&my_counters(p)->hits);
+    count(&my_counters(p)->hits, 1);
+    frame_touch(p, (uint32_t)(word & WORD_FRAME_MASK) - 1);
 latched:
+    /* an optimistic reader that sees one of our changes sees that the word has changed, too */
+    if (exclusive) atomic_thread_fence(memory_order_release);
     out_page->data = frame_data(p, (uint32_t)(word & WORD_FRAME_MASK) - 1);
     out_page->id = id;
-    if (!atomic_load_explicit(&p->frames[(word & WORD_FRAME_MASK) - 1].recent,
-                              memory_order_relaxed))
-        atomic_store_explicit(&p->frames[(word & WORD_FRAME_MASK) - 1].recent, true,
-                              memory_order_relaxed);
     return SDB_OK;
 }
 
@@ -274,7 +230,7 @@ sdb_status sdb__pager_page_new(struct pager *p, struct page *out_page)
     sdb_status status;
 
     TRY(sdb__pool_take_id(p, &id));
-    status = sdb__pool_frame(p, &frame);
+    status = sdb__pool_frame(p, id, &frame);
     if (status != SDB_OK) {
         (void)pthread_mutex_lock(&p->map_lock);
         sdb__pool_give_id_locked(p, id);
@@ -286,7 +242,6 @@ sdb_status sdb__pager_page_new(struct pager *p, struct page *out_page)
     atomic_store_explicit(&f->dirty, true, memory_order_relaxed);
     atomic_fetch_add_explicit(&p->dirty_count, 1, memory_order_relaxed);
     atomic_store_explicit(&f->epoch, atomic_load(&p->epoch), memory_order_relaxed);
-    atomic_store_explicit(&f->recent, true, memory_order_relaxed);
     atomic_store_explicit(&f->id, id, memory_order_relaxed);
     word = atomic_load_explicit(&p->words[id], memory_order_relaxed);
     assert(!(word & WORD_FRAME_MASK));

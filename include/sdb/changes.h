@@ -35,7 +35,9 @@ typedef enum sdb_change_kind {
     SDB_CHANGE_PUT = 1,
     SDB_CHANGE_DEL = 2,           /* value empty; there may have been no such key */
     SDB_CHANGE_KEYSPACE_MAKE = 3, /* key: its name */
-    SDB_CHANGE_KEYSPACE_DROP = 4  /* key and value empty */
+    SDB_CHANGE_KEYSPACE_DROP = 4, /* key and value empty */
+    SDB_CHANGE_MERGE = 5,         /* value: the operator's number, one byte, then the operand */
+    SDB_CHANGE_DEL_RANGE = 8      /* keys >= key and < value; value empty: to the end */
 } sdb_change_kind;
 
 /* One operation of a commit. Of several on one key in a transaction only the last is there. */

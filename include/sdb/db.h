@@ -60,13 +60,53 @@ typedef enum sdb_backend {
     SDB_BACKEND_POSIX = 2
 } sdb_backend;
 
+/*
+ * Who leaves a full cache. S3FIFO keeps what is used again from being swept out by scans; the
+ * others are there to compare with. In the cache, LRU and LFU are approximations: uses are noted by
+ * readers without a lock and taken over each time a sixteenth of the cache has been replaced.
+ */
+typedef enum sdb_cache_policy {
+    SDB_CACHE_DEFAULT = 0, /* S3FIFO */
+    SDB_CACHE_S3FIFO = 1,
+    SDB_CACHE_SIEVE = 2,
+    SDB_CACHE_CLOCK = 3,
+    SDB_CACHE_LRU = 4,
+    SDB_CACHE_LFU = 5,
+    SDB_CACHE_FIFO = 6
+} sdb_cache_policy;
+
 enum {
     SDB_OPEN_READONLY = 1 << 0,    /* no changes; fails if recovery would have to write */
     SDB_OPEN_MUST_EXIST = 1 << 1,  /* SDB_NOTFOUND instead of making a new database */
     SDB_OPEN_MUST_MAKE = 1 << 2,   /* SDB_EXISTS instead of opening an old one */
     SDB_OPEN_NO_THREADS = 1 << 3,  /* background work runs inside the calls that cause it */
-    SDB_OPEN_DISCARD_LOG = 1 << 4  /* open without a missing or damaged log: commits are lost */
+    SDB_OPEN_DISCARD_LOG = 1 << 4, /* open without a missing or damaged log: commits are lost */
+    SDB_OPEN_SERIALIZABLE = 1 << 5 /* every WRITE transaction is SDB_TXN_SERIALIZABLE */
 };
+
+/*
+ * A merge operator of the program's own (see sdb_merge). `merge` makes a new value of the one that
+ * a key has (NULL: it has none) and an operand: it passes the bytes of the new value, which may
+ * come in pieces, to sdb_merge_emit, and returns SDB_OK. Any other status refuses; the commit then
+ * changes nothing.
+ *   - It must make the same value of the same bytes each time, in this process or the next one that
+ *     recovers the log: a file that was not closed cleanly is opened only with its operators.
+ *   - It may be called from any thread, while commits wait for it, and must not call into sdb but
+ *     for sdb_merge_emit.
+ */
+struct sdb_slice;
+typedef struct sdb_merge_result sdb_merge_result;
+typedef sdb_status (*sdb_merge_fn)(void *context, const struct sdb_slice *old_value,
+                                   const struct sdb_slice *operand, sdb_merge_result *result);
+typedef struct sdb_merge_operator {
+    unsigned number; /* SDB_MERGE_USER…255; it stands in the log: never give it another meaning */
+    sdb_merge_fn merge;
+    void *context;
+} sdb_merge_operator;
+
+/* Adds bytes to the value that a merge makes. SDB_NOMEM, SDB_LIMIT: return them. */
+SDB_API SDB_MUST_USE sdb_status sdb_merge_emit(sdb_merge_result *result, const void *data,
+                                               size_t size);
 
 /* What opening or restoring a database is busy with. */
 typedef enum sdb_phase {
@@ -100,11 +140,22 @@ typedef struct sdb_options {
     /*
      * Most log that a crash may have to replay, which bounds the time of recovery: a checkpoint is
      * begun at half of it, and commits wait for one that is too slow; they fail with its status if
-     * it cannot be made. Each thread that commits may go beyond by one commit. At least 1 MiB;
-     * default 4 * checkpoint_bytes, or 256 MiB if that is more. The files of the log may take three segments (each at most
+     * it cannot be made. Each thread that commits may go beyond by one commit. Default 4 *
+     * checkpoint_bytes, at least 1 MiB. The files of the log may take three segments (each at most
      * a quarter of it, and 64 MiB) more.
      */
     uint64_t log_limit_bytes;
+    sdb_cache_policy cache_policy; /* who leaves when the cache is full; default S3FIFO */
+    /*
+     * Not 0: the database file is read and written past the kernel's cache (O_DIRECT), which then
+     * holds no second copy of the pages; give cache_bytes what the kernel's cache would have had.
+     * SDB_INVALID from sdb_open where the file system cannot do it, or its disk has blocks of more
+     * than 512 bytes. The log and backups go through the kernel's cache as before.
+     */
+    unsigned direct_io;
+    /* operators for sdb_merge beside those of sdb/kv.h; borrowed until sdb_close */
+    const sdb_merge_operator *merge_operators;
+    size_t merge_operator_count;
     /*
      * Folder in which the log is kept for sdb_restore: each segment is copied there, durably,
      * before it is used again or removed, and the rest when the database is closed or recovered.
@@ -119,7 +170,7 @@ typedef struct sdb_options {
 #ifdef __cplusplus
 #define SDB_OPTIONS_INIT                                                                           \
     sdb_options{sizeof(sdb_options), 0, 0, 0, 0, 0, SDB_DURABILITY_DEFAULT, 0, SDB_BACKEND_AUTO,   \
-                nullptr, nullptr, nullptr, 0, nullptr}
+                nullptr, nullptr, nullptr, 0, SDB_CACHE_DEFAULT, 0, nullptr, 0, nullptr}
 #else
 #define SDB_OPTIONS_INIT ((sdb_options){.size = sizeof(sdb_options)})
 #endif
@@ -176,6 +227,8 @@ typedef struct sdb_restore_options {
     uint64_t cache_bytes;       /* default 256 MiB */
     sdb_open_progress_fn progress; /* as in sdb_options */
     void *progress_context;
+    const sdb_merge_operator *merge_operators; /* as in sdb_options: the log may need them */
+    size_t merge_operator_count;
 } sdb_restore_options;
 
 /* What was restored. */

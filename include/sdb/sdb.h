@@ -7,5 +7,6 @@
 #include <sdb/db.h>
 #include <sdb/kv.h>
 #include <sdb/changes.h>
+#include <sdb/async.h>
 
 #endif

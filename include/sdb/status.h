@@ -42,7 +42,8 @@ extern "C" {
  * FULL       The disk (or a quota) is full. Nothing acknowledged is lost; free space, try again.
  * INVALID    The call, or the file given to it, makes no sense; the message says which and why.
  * BUSY       Somebody else holds it: another process has the file, or a transaction is open.
- * CONFLICT   Another transaction committed a change to a key of this one first. Run it again.
+ * CONFLICT   Another transaction committed a change to a key of this one first (or, if this one is
+ *            serializable, to what it has read). Run it again.
  * READONLY   A change was asked of something opened for reading.
  * LIMIT      A stated maximum (key size, value size, memory for old versions) would be passed.
  * CANCELLED  A callback of the caller asked to stop.

@@ -11,10 +11,11 @@
  *     key_most 4:   "ab"  "wxyz"  "wxyz\0" → layer: { "1", "12", "2" }     holds ab wxyz wxyz1
  *     wxyz12 wxyz2
  *
- * Concurrency: readers latch shared from the root downwards, never more than two pages. Writers
- * first descend like readers and latch only the leaf exclusively; if a page must split or merge
- * they descend again, latching parent and child exclusively. Any number of readers and writers at
- * once.
+ * Concurrency: optimistic lock coupling: readers latch nothing, and begin again when a page changed
+ * while they read it; after some vain tries, and in layers, they latch shared from the root
+ * downwards, never more than two pages. Writers descend like readers and latch only the leaf
+ * exclusively; if a page must split or merge they descend again, latching parent and child
+ * exclusively. Any number of readers and writers at once.
  *
  * Errors: SDB_CORRUPT with a sentence when pages contradict each other; I/O statuses of the pager;
  * SDB_NOMEM. A change that fails has not happened, though a split that prepared it may have.
@@ -25,6 +26,7 @@
 #ifndef SDB_INDEX_BTREE_BTREE_H
 #define SDB_INDEX_BTREE_BTREE_H
 
+#include "engine/pager/optimistic.h"
 #include "engine/pager/pager.h"
 #include "index/btree/node.h"
 
@@ -54,22 +56,68 @@ bool sdb__btree_is_inline(uint32_t page_size, size_t key_size, uint64_t value_si
 SDB_MUST_USE sdb_status sdb__btree_make(struct pager *pager, uint32_t id, uint64_t *out_root);
 
 /*
- * Called with what a key has (NULL: nothing), under the latch of its leaf; what it says is the
- * call's answer. A write calls it just before the change, which is made only if it says SDB_OK, and
- * cannot fail after.
+ * Called with what a key has (NULL: nothing); what it says is the call's answer. A write calls it
+ * once, under the latch of the leaf, just before the change, which is made only if it says SDB_OK,
+ * and cannot fail after. A read may call it again, if the leaf changed during the call: the last
+ * call counts, and its leaf did not change while it ran.
  */
 typedef sdb_status (*btree_visit_fn)(void *context, const struct btree_value *value);
 
 /* Visits the value of a key. Never answers SDB_NOTFOUND of its own accord. */
 SDB_MUST_USE sdb_status sdb__btree_get(const struct btree *tree, struct bytes key,
                                        btree_visit_fn visit, void *context);
+/*
+ * sdb__btree_get that waits for nothing. DONE: *out_status is the answer. MISSING: page
+ * *out_missing is not in memory, or is being changed; go on when it has come. HARD: only
+ * sdb__btree_get can tell.
+ */
+enum btree_step { BTREE_DONE, BTREE_MISSING, BTREE_HARD };
+enum btree_step sdb__btree_get_step(const struct btree *tree, struct bytes key,
+                                    btree_visit_fn visit, void *context, uint64_t *out_missing,
+                                    sdb_status *out_status);
 /* Sets a key's value. What happens to an extent of the old value is the visitor's business. */
 SDB_MUST_USE sdb_status sdb__btree_put(const struct btree *tree, struct bytes key,
                                        const struct btree_value *value, btree_visit_fn visit,
                                        void *context);
+/*
+ * Puts that are likely to fall into the same leaf one after the other: it stays latched between
+ * them. Nothing else may be latched or done with pages by this thread until sdb__btree_run_end;
+ * another put of the run lets the leaf go by itself. Zero-initialise; the tree must stay where it
+ * is.
+ */
+struct btree_run {
+    const struct btree *tree; /* NULL: nothing is latched */
+    struct page leaf;
+};
+SDB_MUST_USE sdb_status sdb__btree_put_run(const struct btree *tree, struct bytes key,
+                                           const struct btree_value *value, btree_visit_fn visit,
+                                           void *context, struct btree_run *run);
+void sdb__btree_run_end(struct btree_run *run);
+
 /* Removes a key; nothing to do if there is none (the visitor is told NULL). */
 SDB_MUST_USE sdb_status sdb__btree_del(const struct btree *tree, struct bytes key,
                                        btree_visit_fn visit, void *context);
+
+/*
+ * Removes all keys >= lower and < *upper (NULL: to the end). Only the leaves at both edges are
+ * read: `visit` is told of each value that they lose (never NULL; it may be called for many). What
+ * lies between is cut off as whole subtrees, and layers as whole trees: `cut` is told the root of
+ * each just before it is cut off, and owns it then: sdb__btree_free_some ends it, with the same id.
+ * Both may refuse, which is the answer: some keys may have gone by then, as after any other
+ * failure. Readers that were on their way may still read what was cut off.
+ */
+typedef sdb_status (*btree_cut_fn)(void *context, uint64_t root);
+SDB_MUST_USE sdb_status sdb__btree_cut(const struct btree *tree, struct bytes lower,
+                                       const struct bytes *upper, btree_visit_fn visit,
+                                       btree_cut_fn cut, void *context);
+
+/*
+ * About how many keys are >= lower and < *upper (NULL: to the end): exact if both bounds lie in the
+ * same leaf, or in neighbours with one parent; otherwise from the fan-out of the nodes at the edges
+ * and some dozens of leaves between them. The same tree gives the same answer.
+ */
+SDB_MUST_USE sdb_status sdb__btree_estimate(const struct btree *tree, struct bytes lower,
+                                            const struct bytes *upper, uint64_t *out_count);
 
 /* ---- reading in order ---------------------------------------------------------------------- */
 
@@ -87,32 +135,43 @@ struct btree_place {
 };
 
 /*
- * A copy of one leaf, for reading without latches. `outer` is what the layers above take away from
- * its keys. Zero-initialise; reuse freely; sdb__btree_leaf_done.
+ * A copy of one leaf, or of a part of it: its slots, fences and the cells [from, to), which may be
+ * read; others not. `outer` is what the layers above take away from its keys. Zero-initialise;
+ * reuse freely; sdb__btree_leaf_done.
  */
 struct btree_leaf {
     const sdb_allocator *allocator;
     uint8_t *page;      /* page_size bytes */
     struct node node;
+    unsigned from, to;
+    unsigned slot;      /* the first whose key is >= the place's */
+    bool found;         /* its key is the place's */
     uint8_t *outer;
     size_t outer_size, outer_capacity;
     unsigned layers;
+    struct optimistic source; /* what it was copied from; id 0: copied whole */
 };
 
 /*
- * Called under the latch of the leaf that is being copied, with the copy: for what must be seen at
- * the same instant.
+ * Called with the copy, at an instant at which the leaf is so: for what must be seen at the same
+ * instant. It may be called again, with another copy: the last call counts.
  */
 typedef sdb_status (*btree_leaf_fn)(void *context, const struct btree_leaf *leaf);
 
 /*
  * Copies the leaf in which `place` lies: with `before`, the one that holds (or would hold) the
  * largest keys below it. The leaf may have no key on the wanted side: then go on at
- * sdb__btree_leaf_after / _before.
+ * sdb__btree_leaf_after / _before. `most`: copy no more than so many cells from the place on (with
+ * `before`: up to it), if that is easily done; 0: all.
  */
 SDB_MUST_USE sdb_status sdb__btree_leaf_read(const struct btree *tree, struct btree_place place,
-                                             bool before, btree_leaf_fn latched, void *context,
-                                             struct btree_leaf *leaf);
+                                             bool before, unsigned most, btree_leaf_fn visit,
+                                             void *context, struct btree_leaf *leaf);
+/*
+ * Copies the rest of its cells. False: the leaf has changed since, and the copy is of no use any
+ * more: read anew, from a key that was remembered.
+ */
+bool sdb__btree_leaf_rest(const struct btree *tree, struct btree_leaf *leaf);
 /*
  * Where the next leaf begins (for reading on), written to `to`, which has room for outer_size +
  * page_size / 8. False: there is none.
@@ -127,8 +186,8 @@ void sdb__btree_leaf_done(struct btree_leaf *leaf);
 /* ---- ending a tree -------------------------------------------------------------------------- */
 
 /*
- * Frees some of a tree that nobody uses any more, at most a few hundred pages; *out_done when the
- * last, the root, has gone. Each step leaves a valid tree.
+ * Frees some of a tree, or of a subtree that was cut off, that nobody uses any more, at most a few
+ * hundred pages; *out_done when the last, the root, has gone. Each step leaves a valid tree.
  */
 SDB_MUST_USE sdb_status sdb__btree_free_some(const struct btree *tree, bool *out_done);
 

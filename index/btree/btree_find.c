@@ -2,8 +2,9 @@
 /*
  * btree_find.c: from a key to its leaf.
  *
- * Idea: latch coupling: a page's latch is let go only when the next one's is held, so what the
- * parent said about the child is still true.
+ * Idea: without latches where that goes (btree_optimistic.c); otherwise latch coupling: a page's
+ * latch is let go only when the next one's is held, so what the parent said about the child is
+ * still true.
  * Invariants: I1 at most two pages are latched at a time. I2 a child's level is its parent's − 1
  *   and its tree id the tree's, so that even a forged file cannot lead a descent in a circle.
  * Costs: one latch a level. Not here: changing anything.
@@ -91,8 +92,7 @@ static sdb_status expect_root(const struct btree *tree, const struct page *page)
                 (unsigned long long)page->id, tree->id);
 }
 
-/* Is the place of `key` (with `before`: of what is just below it) between a leaf's fences? */
-static bool holds(struct node n, struct bytes key, bool before)
+bool sdb__btree_holds(struct node n, struct bytes key, bool before)
 {
     struct bytes lower = node_lower(n), upper = node_upper(n);
     int order = compare_bytes(key.data, key.size, lower.data, lower.size);
@@ -141,8 +141,11 @@ sdb_status sdb__btree_descend(const struct btree *tree, uint64_t root, struct by
 {
     struct page page, child;
     bool is_exclusive = false;
-    sdb_status status = latch_root(tree, root, exclusive, held, &page, &is_exclusive);
+    sdb_status status;
 
+    if (exclusive && !held && sdb__btree_latch_leaf(tree, root, key, before, out_leaf))
+        return SDB_OK;
+    status = latch_root(tree, root, exclusive, held, &page, &is_exclusive);
     if (held) unlatch(tree, held, held_exclusive);
     if (status != SDB_OK) return status;
     status = expect_root(tree, &page);
@@ -160,7 +163,7 @@ sdb_status sdb__btree_descend(const struct btree *tree, uint64_t root, struct by
         is_exclusive = child_exclusive;
         status = sdb__btree_expect(tree, &page, level - 1);
     }
-    if (status == SDB_OK && !holds(node_of(tree, &page), key, before))
+    if (status == SDB_OK && !sdb__btree_holds(node_of(tree, &page), key, before))
         status = FAIL(SDB_CORRUPT, "page %llu does not hold the keys that lead to it: run sdb "
                       "check, restore a backup", (unsigned long long)page.id);
     if (status != SDB_OK) {
@@ -237,6 +240,7 @@ sdb_status sdb__btree_get(const struct btree *tree, struct bytes key, btree_visi
     bool is_held = false, found;
     sdb_status status;
 
+    if (sdb__btree_see(tree, key, visit, context, &status)) return status;
     for (;;) {
         struct node n;
         unsigned slot;

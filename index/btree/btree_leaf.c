@@ -2,11 +2,13 @@
 /*
  * btree_leaf.c: leaves copied out for reading in order.
  *
- * Idea: copying a page costs less than latching it once for each of its keys, and what was copied
- * stays as it was for as long as the reader likes. Neighbours are found by key, from the root, so
- * leaves need no links.
- * Invariants: I1 a copy holds all keys of its tree between its fences, as of one instant.
- * Costs: one descent and one page copy a leaf.
+ * Idea: copying a page costs less than looking after each of its keys alone, and what was copied
+ * stays as it was for as long as the reader likes. Who may want a few keys only copies their cells,
+ * and the rest if it comes to that and the page is still the same. Neighbours are found by key,
+ * from the root, so leaves need no links.
+ * Invariants: I1 a copy holds all keys of its tree between its fences, as of one instant; of those
+ *   whose cells are not in it, it knows the number.
+ * Costs: one descent and one page copy a leaf; a seek copies the slots and a few cells.
  * Not here: merging with versions and write sets (index/kv).
  */
 #include <assert.h>
@@ -37,14 +39,92 @@ static sdb_status prepare(const struct btree *tree, struct btree_leaf *leaf, str
     return SDB_OK;
 }
 
+/* Copies cell i of a page that may be torn: false if it says nonsense. */
+static bool copy_cell(struct btree_leaf *leaf, const uint8_t *data, unsigned i)
+{
+    const uint8_t *slot = node_slot(leaf->node, i);
+    size_t at = get_u16(slot + 4), size = (size_t)get_u16(slot + 6) + NODE_VALUE_HEAD;
+
+    if (at + size > leaf->node.size) return false;
+    size += get_u16(data + at + size - NODE_VALUE_HEAD) & 0x3fff;
+    if (at + size > leaf->node.size) return false;
+    memcpy(leaf->page + at, data + at, size);
+    return true;
+}
+
+/* Copies the slots, the fences, and at most `most` cells on one side of leaf->slot. */
+static bool copy_part(struct btree_leaf *leaf, const uint8_t *data, bool before, unsigned most)
+{
+    struct node n = {(uint8_t *)(uintptr_t)data, leaf->node.size};
+    unsigned count = node_count(n);
+    size_t slots = NODE_HEADER + (size_t)count * NODE_SLOT;
+    size_t fences = node_lower(n).size + node_upper(n).size;
+
+    if (slots > n.size || fences > n.size || leaf->slot > count) return false;
+    memcpy(leaf->page, data, slots);
+    memcpy(leaf->page + n.size - fences, data + n.size - fences, fences);
+    leaf->from = !before ? leaf->slot : leaf->slot > most ? leaf->slot - most : 0;
+    leaf->to = before ? leaf->slot : count - leaf->slot > most ? leaf->slot + most : count;
+    for (unsigned i = leaf->from; i < leaf->to; i++)
+        __builtin_prefetch(data + get_u16(node_slot(leaf->node, i) + 4));
+    for (unsigned i = leaf->from; i < leaf->to; i++)
+        if (!copy_cell(leaf, data, i)) return false;
+    return node_count(leaf->node) == count; /* leaf->to lies in the copy, whatever it is */
+}
+
+static void copy_whole(struct btree_leaf *leaf, const uint8_t *data)
+{
+    memcpy(leaf->page, data, leaf->node.size);
+    leaf->from = 0;
+    leaf->to = node_count(leaf->node);
+}
+
+/* One try at reading the leaf of a tree without layers on the way. False: it changed meanwhile. */
+static bool try_read(const struct btree *tree, struct btree_place place, struct bytes here,
+                     bool before, unsigned most, btree_leaf_fn visit, void *context,
+                     struct btree_leaf *leaf, sdb_status *out_status)
+{
+    struct optimistic seen;
+    struct node n;
+
+    if (!sdb__btree_see_leaf(tree, here, before, &seen)) return false;
+    n = (struct node){(uint8_t *)(uintptr_t)seen.data, sdb__pager_page_size(tree->pager)};
+    *out_status = prepare(tree, leaf, place.key, 0);
+    if (*out_status != SDB_OK) return true;
+    leaf->slot = sdb__node_search(n, place.end ? here : place.key, &leaf->found);
+    if (!most)
+        copy_whole(leaf, seen.data);
+    else if (!copy_part(leaf, seen.data, before, most))
+        return false;
+    if (!sdb__optimistic_holds(tree->pager, &seen)) return false;
+    leaf->source = seen;
+    *out_status = visit ? visit(context, leaf) : SDB_OK;
+    return sdb__optimistic_holds(tree->pager, &seen);
+}
+
+/* Copies a latched leaf. part: what of the place is looked for in it. */
+static sdb_status read_latched(const struct btree *tree, struct btree_place place,
+                               const struct part *part, unsigned layers, btree_leaf_fn visit,
+                               void *context, const struct page *page, struct btree_leaf *leaf)
+{
+    TRY(prepare(tree, leaf, place.key, layers));
+    copy_whole(leaf, page->data);
+    leaf->source = (struct optimistic){.id = PAGE_NONE};
+    leaf->slot = sdb__node_search(leaf->node, place.end && !part->is_long ? part->here : part->rest,
+                                  &leaf->found);
+    return visit ? visit(context, leaf) : SDB_OK;
+}
+
 sdb_status sdb__btree_leaf_read(const struct btree *tree, struct btree_place place, bool before,
-                                btree_leaf_fn latched, void *context, struct btree_leaf *leaf)
+                                unsigned most, btree_leaf_fn visit, void *context,
+                                struct btree_leaf *leaf)
 {
     size_t key_most = btree_key_most(sdb__pager_page_size(tree->pager));
     uint8_t room[PART_ROOM], top[PART_ROOM + 1];
     struct part part = {.rest = place.key, .room = room};
     uint64_t root = tree->root;
     struct page page, held;
+    sdb_status status;
 
     if (place.end) memset(top, 0xff, sizeof top); /* longer than any key in a node, and greater */
 
@@ -53,10 +133,12 @@ sdb_status sdb__btree_leaf_read(const struct btree *tree, struct btree_place pla
         bool found = false;
         enum node_kind kind;
         struct node n;
-        sdb_status status;
 
         sdb__btree_part_set(&part, key_most, place.layers - layers);
         if (place.end && !part.is_long) part.here = (struct bytes){top, key_most + 2};
+        if (layers == 0 && !part.is_long &&
+            try_read(tree, place, part.here, before, most, visit, context, leaf, &status))
+            return status;
         TRY(sdb__btree_descend(tree, root, part.here, before && !part.is_long, false,
                                layers ? &held : NULL, false, &page));
         n = node_of(tree, &page);
@@ -68,14 +150,22 @@ sdb_status sdb__btree_leaf_read(const struct btree *tree, struct btree_place pla
             held = page;
             continue;
         }
-        status = prepare(tree, leaf, place.key, layers);
-        if (status == SDB_OK) {
-            memcpy(leaf->page, page.data, leaf->node.size);
-            if (latched) status = latched(context, leaf);
-        }
+        status = read_latched(tree, place, &part, layers, visit, context, &page, leaf);
         unlatch(tree, &page, false);
         return status;
     }
+}
+
+bool sdb__btree_leaf_rest(const struct btree *tree, struct btree_leaf *leaf)
+{
+    struct optimistic seen;
+
+    if (leaf->source.id == PAGE_NONE) return true;
+    if (!sdb__optimistic_begin(tree->pager, leaf->source.id, &seen) ||
+        seen.word != leaf->source.word)
+        return false;
+    copy_whole(leaf, seen.data);
+    return sdb__optimistic_holds(tree->pager, &seen);
 }
 
 /* outer and a few bytes behind it, as a place. */

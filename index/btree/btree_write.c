@@ -15,8 +15,6 @@
 #include "engine/base/status.h"
 #include "index/btree/btree_inner.h"
 
-enum { DEPTH_MOST = 64 };
-
 /* A value's form in a leaf. `room` holds an extent's. */
 static struct bytes payload_of(const struct btree_value *value, uint8_t room[16],
                                enum node_kind *out_kind)
@@ -26,14 +24,6 @@ static struct bytes payload_of(const struct btree_value *value, uint8_t room[16]
     put_u64(room, value->extent);
     put_u64(room + 8, value->size);
     return (struct bytes){room, 16};
-}
-
-static struct btree_value value_of(enum node_kind kind, struct bytes payload)
-{
-    if (kind == NODE_EXTENT)
-        return (struct btree_value){.is_extent = true, .extent = get_u64(payload.data),
-                                    .size = get_u64(payload.data + 8)};
-    return (struct btree_value){.data = payload};
 }
 
 /* Bytes that a cell takes with its slot. */
@@ -74,7 +64,7 @@ static sdb_status put_here(const struct btree *tree, const struct page *leaf, un
 
     if (found) {
         old_payload = node_payload(n, slot, &old_kind);
-        old = value_of(old_kind, old_payload);
+        old = cell_value(old_kind, old_payload);
         room += cell_need(n, key, old_payload.size);
     }
     if (room < need) return SDB_END;
@@ -87,6 +77,27 @@ static sdb_status put_here(const struct btree *tree, const struct page *leaf, un
     return SDB_OK;
 }
 
+void sdb__btree_run_end(struct btree_run *run)
+{
+    if (run->tree) unlatch(run->tree, &run->leaf, true);
+    run->tree = NULL;
+}
+
+/* The leaf of a run, if the key belongs there; otherwise the run ends. */
+static bool take_run(const struct btree *tree, const struct part *part, struct btree_run *run,
+                     struct page *out_leaf)
+{
+    if (!run || !run->tree) return false;
+    if (run->tree == tree && !part->is_long &&
+        sdb__btree_holds(node_of(tree, &run->leaf), part->here, false)) {
+        *out_leaf = run->leaf;
+        run->tree = NULL;
+        return true;
+    }
+    sdb__btree_run_end(run);
+    return false;
+}
+
 /*
  * Puts; *made is the depth (1…) of the deepest layer that was made for the key, 0 if there is none.
  * After every step that lets the leaf go it begins again from the tree's root: a layer may have
@@ -94,7 +105,7 @@ static sdb_status put_here(const struct btree *tree, const struct page *leaf, un
  */
 static sdb_status put(const struct btree *tree, struct bytes key,
                       const struct btree_value *value, btree_visit_fn visit, void *context,
-                      unsigned *made)
+                      struct btree_run *run, unsigned *made)
 {
     size_t key_most = btree_key_most(sdb__pager_page_size(tree->pager));
     uint8_t room[PART_ROOM];
@@ -111,8 +122,9 @@ static sdb_status put(const struct btree *tree, struct bytes key,
         sdb_status status;
 
         sdb__btree_part_set(&part, key_most, BTREE_NATURAL);
-        TRY(sdb__btree_descend(tree, root, part.here, false, true, depth ? &held : NULL, true,
-                               &leaf));
+        if (!take_run(tree, &part, run, &leaf))
+            TRY(sdb__btree_descend(tree, root, part.here, false, true, depth ? &held : NULL, true,
+                                   &leaf));
         n = node_of(tree, &leaf);
         slot = sdb__node_search(n, part.here, &found);
         if (found && part.is_long) {
@@ -133,6 +145,10 @@ static sdb_status put(const struct btree *tree, struct bytes key,
             need = cell_need(n, part.here, value->is_extent ? 16 : value->data.size);
             status = put_here(tree, &leaf, slot, found, part.here, value, visit, context);
         }
+        if (status == SDB_OK && run && depth == 0 && !part.is_long) {
+            *run = (struct btree_run){tree, leaf};
+            return SDB_OK;
+        }
         unlatch(tree, &leaf, true);
         if (status == SDB_END)
             status = sdb__btree_split(tree, key, depth, need);
@@ -145,11 +161,7 @@ static sdb_status put(const struct btree *tree, struct bytes key,
     }
 }
 
-/*
- * Removes the layer at depth `depth` (1…) of a key's path if it has become empty, and tidies the
- * leaf above.
- */
-static sdb_status drop_layer(const struct btree *tree, struct bytes key, unsigned depth)
+sdb_status sdb__btree_drop_layer(const struct btree *tree, struct bytes key, unsigned depth)
 {
     size_t key_most = btree_key_most(sdb__pager_page_size(tree->pager));
     uint8_t room[PART_ROOM];
@@ -198,15 +210,22 @@ out:
     return status;
 }
 
+sdb_status sdb__btree_put_run(const struct btree *tree, struct bytes key,
+                              const struct btree_value *value, btree_visit_fn visit, void *context,
+                              struct btree_run *run)
+{
+    unsigned made = 0;
+    sdb_status status = put(tree, key, value, visit, context, run, &made);
+
+    if (status != SDB_OK) /* layers made for nothing */
+        for (; made > 0; made--) (void)!sdb__btree_drop_layer(tree, key, made);
+    return status;
+}
+
 sdb_status sdb__btree_put(const struct btree *tree, struct bytes key,
                           const struct btree_value *value, btree_visit_fn visit, void *context)
 {
-    unsigned made = 0;
-    sdb_status status = put(tree, key, value, visit, context, &made);
-
-    if (status != SDB_OK) /* layers made for nothing */
-        for (; made > 0; made--) (void)!drop_layer(tree, key, made);
-    return status;
+    return sdb__btree_put_run(tree, key, value, visit, context, NULL);
 }
 
 /*
@@ -218,7 +237,7 @@ static void tidy(const struct btree *tree, struct bytes key, unsigned depth, boo
 {
     if (sparse && sdb__btree_merge(tree, key, depth) != SDB_OK) return;
     for (; empty && depth > 0; depth--)
-        if (drop_layer(tree, key, depth) != SDB_OK) return;
+        if (sdb__btree_drop_layer(tree, key, depth) != SDB_OK) return;
 }
 
 sdb_status sdb__btree_del(const struct btree *tree, struct bytes key, btree_visit_fn visit,
@@ -259,7 +278,7 @@ sdb_status sdb__btree_del(const struct btree *tree, struct bytes key, btree_visi
             held = leaf;
             continue;
         }
-        old = value_of(kind, payload);
+        old = cell_value(kind, payload);
         status = sdb__pager_dirty(tree->pager, &leaf);
         if (status == SDB_OK) status = visit(context, &old);
         if (status != SDB_OK) {

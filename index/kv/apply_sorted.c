@@ -8,8 +8,8 @@
  * Invariants: I1 operations on the same key keep their order, so the outcome is that of applying
  *   them as they stand in the log.
  * Costs: 40 bytes an operation while it lasts, and a sort.
- * Not here: operations with large values (their extents are handed out in log order), catalog
- *   changes (they are commits of their own).
+ * Not here: operations with large values (their extents are handed out in log order), deleted
+ *   ranges (their place among the others counts), catalog changes (they are commits of their own).
  */
 #include "index/kv/database.h"
 #include "index/kv/placed.h"
@@ -39,16 +39,18 @@ static size_t list(const struct write_set *w, struct placed *placed)
 sdb_status sdb__apply_sorted(sdb_db *db, const struct write_set *w, uint64_t commit, bool keep)
 {
     struct placed *placed = NULL;
+    struct btree_run run = {0};
     sdb_status status = SDB_OK;
     size_t count;
 
-    if (w->count <= UINT32_MAX && w->large == 0)
+    if (w->count <= UINT32_MAX && w->large == 0 && w->range_ops == 0)
         placed = sdb__mem_alloc(db->allocator, w->count * sizeof *placed);
     if (!placed) return SDB_END;
     count = list(w, placed);
     sdb__placed_sort(placed, count);
     for (size_t i = 0; status == SDB_OK && i < count; i++)
-        status = sdb__apply(db, placed[i].at, placed[i].size, commit, keep, NULL);
+        status = sdb__apply_run(db, placed[i].at, placed[i].size, commit, keep, NULL, &run);
+    sdb__btree_run_end(&run);
     sdb__mem_free(db->allocator, placed);
     return status;
 }

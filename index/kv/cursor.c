@@ -7,14 +7,20 @@
  * asked anew at each step, so what the transaction does between two steps is seen.
  * Invariants: I1 the scan's entry, if it has one, lies on the far side of the cursor's position, or
  * is it. I2 a move that fails leaves the cursor where it was: `key` is its place, and the scan is
- * set up anew from there (direction 0).
- * Costs: without own changes, those of the scan. Not here: reading ahead.
+ * set up anew from there (direction 0). I3 all keys between two places that a move joined are in
+ *   the transaction's read set, if it keeps one.
+ * Costs: without own changes, those of the scan. A closed cursor's memory serves the transaction's
+ * next. Not here: reading ahead.
  */
 #include <string.h>
 
 #include "engine/base/status.h"
+#include "index/kv/merge.h"
+#include "index/kv/range.h"
 #include "index/kv/scan.h"
 #include "index/kv/txn.h"
+
+enum { SPARE_VALUE_MOST = 65536 };
 
 enum where { AT_START, AT_ENTRY, BEFORE_FIRST, BEHIND_LAST };
 
@@ -28,10 +34,10 @@ struct sdb_cursor {
     bool on_scan;           /* the cursor's entry is the scan's */
     enum where where;
     struct buffer key;      /* the position, when it is not the scan's */
+    struct buffer previous; /* `key` before it last came to an own entry */
     struct buffer value;    /* a large value */
     struct buffer target;   /* what is being sought */
-    struct buffer lower, upper;
-    bool has_lower, has_upper;
+    struct bounds bounds;
 };
 
 static const sdb_allocator *allocator_of(const sdb_cursor *c)
@@ -41,14 +47,7 @@ static const sdb_allocator *allocator_of(const sdb_cursor *c)
 
 static sdb_status set_buffer(const sdb_cursor *c, struct buffer *buffer, struct bytes from)
 {
-    TRY(sdb__buffer_reserve(allocator_of(c), buffer, from.size + 1));
-    buffer->size = 0;
-    return sdb__buffer_append(allocator_of(c), buffer, from.data, from.size);
-}
-
-static struct bytes view(const struct buffer *buffer)
-{
-    return (struct bytes){buffer->data, buffer->size};
+    return sdb__buffer_set(allocator_of(c), buffer, from);
 }
 
 static int compare(struct bytes a, struct bytes b)
@@ -56,34 +55,29 @@ static int compare(struct bytes a, struct bytes b)
     return compare_bytes(a.data, a.size, b.data, b.size);
 }
 
-/* Turns a prefix into bounds: itself, and the first string behind all that begin with it. */
-static sdb_status set_prefix(sdb_cursor *c, struct bytes prefix)
+/* The transaction's spare cursor set up anew, or a new one. */
+static sdb_cursor *take_cursor(sdb_txn *txn, sdb_keyspace *keyspace)
 {
-    TRY(set_buffer(c, &c->lower, prefix));
-    c->has_lower = true;
-    while (prefix.size && prefix.data[prefix.size - 1] == 0xff) prefix.size--;
-    c->has_upper = prefix.size > 0;
-    if (!c->has_upper) return SDB_OK;
-    TRY(set_buffer(c, &c->upper, prefix));
-    c->upper.data[c->upper.size - 1]++;
-    return SDB_OK;
-}
+    sdb_cursor *c = txn->spare;
 
-static sdb_status set_range(sdb_cursor *c, const sdb_range *range)
-{
-    if (!range) return SDB_OK;
-    if (range->prefix.size) TRY(set_prefix(c, bytes_of(range->prefix)));
-    if (range->lower &&
-        (!c->has_lower || compare(bytes_of(*range->lower), view(&c->lower)) > 0)) {
-        TRY(set_buffer(c, &c->lower, bytes_of(*range->lower)));
-        c->has_lower = true;
+    if (c) {
+        txn->spare = NULL;
+        sdb__scan_reset(&c->scan, keyspace, &txn->snapshot);
+        c->bounds.has_lower = c->bounds.has_upper = c->on_scan = false;
+        c->where = AT_START;
+        c->direction = 0;
+        c->before = NULL;
+    } else {
+        c = sdb__mem_zalloc(txn->db->allocator, 1, sizeof *c);
+        if (!c) return NULL;
+        sdb__scan_init(&c->scan, keyspace, &txn->snapshot);
     }
-    if (range->upper &&
-        (!c->has_upper || compare(bytes_of(*range->upper), view(&c->upper)) < 0)) {
-        TRY(set_buffer(c, &c->upper, bytes_of(*range->upper)));
-        c->has_upper = true;
-    }
-    return SDB_OK;
+    c->txn = txn;
+    c->keyspace = keyspace;
+    c->after = txn->cursors;
+    if (c->after) c->after->before = c;
+    txn->cursors = c;
+    return c;
 }
 
 sdb_status sdb_cursor_open(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range *range,
@@ -95,15 +89,9 @@ sdb_status sdb_cursor_open(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range
     if (!txn || !keyspace || !out_cursor)
         return FAIL(SDB_INVALID, "sdb_cursor_open: an argument is NULL");
     TRY(sdb__txn_may_read(txn, keyspace));
-    c = sdb__mem_zalloc(txn->db->allocator, 1, sizeof *c);
+    c = take_cursor(txn, keyspace);
     if (!c) return SDB_NOMEM;
-    c->txn = txn;
-    c->keyspace = keyspace;
-    sdb__scan_init(&c->scan, keyspace, &txn->snapshot);
-    c->after = txn->cursors;
-    if (c->after) c->after->before = c;
-    txn->cursors = c;
-    status = set_range(c, range);
+    status = sdb__bounds_set(&c->bounds, allocator_of(c), range);
     if (status != SDB_OK) {
         sdb_cursor_close(c);
         return status;
@@ -112,7 +100,7 @@ sdb_status sdb_cursor_open(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range
     return SDB_OK;
 }
 
-void sdb_cursor_close(sdb_cursor *c)
+void sdb__cursor_free(sdb_cursor *c)
 {
     const sdb_allocator *allocator;
 
@@ -120,16 +108,30 @@ void sdb_cursor_close(sdb_cursor *c)
     allocator = allocator_of(c);
     sdb__scan_done(&c->scan);
     sdb__buffer_done(allocator, &c->key);
+    sdb__buffer_done(allocator, &c->previous);
     sdb__buffer_done(allocator, &c->value);
     sdb__buffer_done(allocator, &c->target);
-    sdb__buffer_done(allocator, &c->lower);
-    sdb__buffer_done(allocator, &c->upper);
+    sdb__bounds_done(&c->bounds, allocator);
+    sdb__mem_free(allocator, c);
+}
+
+void sdb_cursor_close(sdb_cursor *c)
+{
+    if (!c) return;
     if (c->after) c->after->before = c->before;
     if (c->before)
         c->before->after = c->after;
     else if (c->txn)
         c->txn->cursors = c->after;
-    sdb__mem_free(allocator, c);
+    if (c->txn && !c->txn->spare && c->value.capacity <= SPARE_VALUE_MOST)
+        c->txn->spare = c;
+    else
+        sdb__cursor_free(c);
+}
+
+void sdb__cursors_unsettle(sdb_txn *txn)
+{
+    for (sdb_cursor *c = txn->cursors; c; c = c->after) c->direction = 0;
 }
 
 void sdb__cursors_orphan(sdb_txn *txn)
@@ -138,19 +140,29 @@ void sdb__cursors_orphan(sdb_txn *txn)
     txn->cursors = NULL;
 }
 
+/* True when a key lies beyond the end that the cursor moves to. */
+static bool is_outside(const sdb_cursor *c, struct bytes key)
+{
+    return c->direction > 0 ? c->bounds.has_upper && compare(key, view(&c->bounds.upper)) >= 0
+                            : c->bounds.has_lower && compare(key, view(&c->bounds.lower)) < 0;
+}
+
 /* Arrives at an entry: the scan's (`op` NULL) or an own one. */
 static sdb_status arrive(sdb_cursor *c, const struct op *op, sdb_slice *out_key,
                          sdb_slice *out_value)
 {
     struct bytes key = op ? op->key : view(&c->scan.key), value;
 
-    if (c->direction > 0 ? c->has_upper && compare(key, view(&c->upper)) >= 0
-                         : c->has_lower && compare(key, view(&c->lower)) < 0) {
+    if (is_outside(c, key)) {
         c->where = c->direction > 0 ? BEHIND_LAST : BEFORE_FIRST;
         return SDB_END;
     }
     if (op) {
-        TRY(set_buffer(c, &c->key, key));
+        struct buffer position = c->key; /* whoever moves from there may still look at it */
+
+        TRY(set_buffer(c, &c->previous, key));
+        c->key = c->previous;
+        c->previous = position;
         key = view(&c->key);
         value = op->value;
     } else if (out_value) {
@@ -163,11 +175,47 @@ static sdb_status arrive(sdb_cursor *c, const struct op *op, sdb_slice *out_key,
     return SDB_OK;
 }
 
+/* True when the transaction has changes that its cursors must merge in. */
+static bool has_own(const sdb_cursor *c)
+{
+    return c->txn->writes.index.count || c->txn->writes.range_ops;
+}
+
+/* Moves the scan out of ranges that the transaction has deleted. */
+static void skip_deleted(sdb_cursor *c)
+{
+    const struct write_set *writes = &c->txn->writes;
+    const struct write_range *range;
+
+    while (writes->range_ops && c->scan_status == SDB_OK &&
+           (range = sdb__writes_covering(writes, c->keyspace->tree.id, view(&c->scan.key)))) {
+        if (c->direction < 0)
+            c->scan_status = sdb__scan_seek_before(&c->scan, &range->lower);
+        else if (range->has_upper)
+            c->scan_status = sdb__scan_seek(&c->scan, range->upper, false);
+        else
+            c->scan_status = SDB_END;
+    }
+}
+
 static sdb_status end_of(sdb_cursor *c)
 {
     if (c->scan_status != SDB_END) return c->scan_status;
     c->where = c->direction > 0 ? BEHIND_LAST : BEFORE_FIRST;
     return SDB_END;
+}
+
+/* What an own merge makes of the scan's entry, if that has the same key, becomes its value. */
+static sdb_status merge_here(sdb_cursor *c, struct op *op, bool has_base)
+{
+    struct bytes base;
+
+    if (op->code != OP_MERGE || is_outside(c, op->key)) return SDB_OK;
+    if (has_base) TRY(sdb__scan_value(&c->scan, &c->value, &base));
+    TRY(sdb__merge_own(c->txn->db, &c->txn->writes, c->keyspace->tree.id, op->key,
+                       has_base ? &base : NULL, &c->value));
+    op->value = view(&c->value);
+    return SDB_OK;
 }
 
 /*
@@ -183,25 +231,53 @@ static sdb_status settle(sdb_cursor *c, const struct bytes *from, bool behind, s
     struct op op;
 
     for (;;) {
-        bool has_scan = c->scan_status == SDB_OK, has_own = false;
+        bool has_scan, has_entry = false;
         int order;
+
+        skip_deleted(c);
+        has_scan = c->scan_status == SDB_OK;
 
         if (c->scan_status != SDB_OK && c->scan_status != SDB_END) return c->scan_status;
         if (writes->index.count)
-            has_own = c->direction > 0
-                          ? sdb__writes_seek(writes, id, at, behind, &op)
-                          : sdb__writes_seek_before(writes, id, from ? &at : NULL, &op);
-        if (!has_own) return has_scan ? arrive(c, NULL, out_key, out_value) : end_of(c);
+            has_entry = c->direction > 0
+                            ? sdb__writes_seek(writes, id, at, behind, &op)
+                            : sdb__writes_seek_before(writes, id, from ? &at : NULL, &op);
+        if (!has_entry) return has_scan ? arrive(c, NULL, out_key, out_value) : end_of(c);
         order = has_scan ? c->direction * compare(op.key, view(&c->scan.key)) : -1;
         if (order > 0) return arrive(c, NULL, out_key, out_value);
+        if (out_value) TRY(merge_here(c, &op, order == 0));
         if (order == 0)
             c->scan_status = c->direction > 0 ? sdb__scan_next(&c->scan)
                                               : sdb__scan_prev(&c->scan);
-        if (op.code == OP_PUT) return arrive(c, &op, out_key, out_value);
+        if (op.code != OP_DEL) return arrive(c, &op, out_key, out_value);
         at = op.key; /* deleted by this transaction: go on behind it */
         from = &at;
         behind = true;
     }
+}
+
+/*
+ * What a move from `from` (NULL: from beyond all keys) has told: what lies between there and where
+ * the cursor stands now, or the end of the range.
+ */
+static sdb_status note(const sdb_cursor *c, const struct bytes *from, sdb_status status)
+{
+    struct read_set *reads = &c->txn->reads;
+    uint32_t id = c->keyspace->tree.id;
+    struct bytes at = view(c->on_scan ? &c->scan.key : &c->key);
+    const struct bounds *bounds = &c->bounds;
+    struct bytes far = view(c->direction > 0 ? &bounds->upper : &bounds->lower), none = {NULL, 0};
+
+    if (reads->sees && status == SDB_OK) sdb__reads_see(reads, id, at);
+    if (!reads->active || status < SDB_OK) return status;
+    if (status == SDB_OK && c->direction > 0)
+        sdb__reads_add(reads, id, *from, READ_WITH, at);
+    else if (c->direction > 0)
+        sdb__reads_add(reads, id, *from, bounds->has_upper ? READ_WITHOUT : READ_TO_END, far);
+    else
+        sdb__reads_add(reads, id, status == SDB_OK ? at : bounds->has_lower ? far : none,
+                       from ? READ_WITHOUT : READ_TO_END, from ? *from : none);
+    return status;
 }
 
 /* Copies the position out of the scan, which is about to move. */
@@ -227,7 +303,7 @@ static sdb_status forward_from(sdb_cursor *c, struct bytes target, bool behind, 
     TRY(keep_position(c));
     c->direction = 1;
     c->scan_status = sdb__scan_seek(&c->scan, target, behind);
-    return judge_move(c, settle(c, &target, behind, out_key, out_value));
+    return judge_move(c, note(c, &target, settle(c, &target, behind, out_key, out_value)));
 }
 
 /* Moves to the last entry < target (NULL: of all). */
@@ -237,13 +313,14 @@ static sdb_status backward_from(sdb_cursor *c, const struct bytes *target, sdb_s
     TRY(keep_position(c));
     c->direction = -1;
     c->scan_status = sdb__scan_seek_before(&c->scan, target);
-    return judge_move(c, settle(c, target, true, out_key, out_value));
+    return judge_move(c, note(c, target, settle(c, target, true, out_key, out_value)));
 }
 
 /* One step of the scan, on which the cursor stands and which alone has entries. */
 static sdb_status step(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
 {
     struct buffer *position = &c->scan.key, spare = c->key;
+    struct bytes from;
     sdb_status status;
 
     c->scan_status = c->direction > 0 ? sdb__scan_next(&c->scan) : sdb__scan_prev(&c->scan);
@@ -254,8 +331,10 @@ static sdb_status step(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
         *position = spare;
         c->on_scan = false;
         c->direction = 0;
+        return status;
     }
-    return status;
+    from = view(position);
+    return note(c, &from, status);
 }
 
 static sdb_status check_cursor(sdb_cursor *c)
@@ -268,8 +347,9 @@ static sdb_status check_cursor(sdb_cursor *c)
 sdb_status sdb_cursor_first(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
 {
     TRY(check_cursor(c));
-    return forward_from(c, c->has_lower ? view(&c->lower) : (struct bytes){NULL, 0}, false,
-                        out_key, out_value);
+    return forward_from(c,
+                        c->bounds.has_lower ? view(&c->bounds.lower) : (struct bytes){NULL, 0},
+                        false, out_key, out_value);
 }
 
 sdb_status sdb_cursor_last(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
@@ -277,14 +357,14 @@ sdb_status sdb_cursor_last(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_val
     struct bytes upper;
 
     TRY(check_cursor(c));
-    upper = view(&c->upper);
-    return backward_from(c, c->has_upper ? &upper : NULL, out_key, out_value);
+    upper = view(&c->bounds.upper);
+    return backward_from(c, c->bounds.has_upper ? &upper : NULL, out_key, out_value);
 }
 
 sdb_status sdb_cursor_seek(sdb_cursor *c, sdb_slice key, sdb_slice *out_key, sdb_slice *out_value)
 {
     TRY(check_cursor(c));
-    if (c->has_lower && compare(bytes_of(key), view(&c->lower)) < 0)
+    if (c->bounds.has_lower && compare(bytes_of(key), view(&c->bounds.lower)) < 0)
         return sdb_cursor_first(c, out_key, out_value);
     TRY(set_buffer(c, &c->target, bytes_of(key)));
     return forward_from(c, view(&c->target), false, out_key, out_value);
@@ -296,7 +376,7 @@ sdb_status sdb_cursor_seek_back(sdb_cursor *c, sdb_slice key, sdb_slice *out_key
     struct bytes target;
 
     TRY(check_cursor(c));
-    if (c->has_upper && compare(bytes_of(key), view(&c->upper)) >= 0)
+    if (c->bounds.has_upper && compare(bytes_of(key), view(&c->bounds.upper)) >= 0)
         return sdb_cursor_last(c, out_key, out_value);
     TRY(set_buffer(c, &c->target, bytes_of(key)));
     c->target.data[c->target.size++] = 0; /* nothing lies between a key and this */
@@ -313,14 +393,14 @@ sdb_status sdb_cursor_next(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_val
     if (c->where == AT_START || c->where == BEFORE_FIRST)
         return sdb_cursor_first(c, out_key, out_value);
     if (c->where == BEHIND_LAST) return SDB_END;
-    if (c->direction > 0 && c->on_scan && c->txn->writes.index.count == 0)
+    if (c->direction > 0 && c->on_scan && !has_own(c))
         return step(c, out_key, out_value);
     was_on_scan = c->on_scan;
     TRY(keep_position(c));
     position = view(&c->key);
     if (c->direction <= 0) return forward_from(c, position, true, out_key, out_value);
     if (was_on_scan) c->scan_status = sdb__scan_next(&c->scan);
-    return judge_move(c, settle(c, &position, true, out_key, out_value));
+    return judge_move(c, note(c, &position, settle(c, &position, true, out_key, out_value)));
 }
 
 sdb_status sdb_cursor_prev(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
@@ -332,14 +412,14 @@ sdb_status sdb_cursor_prev(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_val
     if (c->where == AT_START || c->where == BEHIND_LAST)
         return sdb_cursor_last(c, out_key, out_value);
     if (c->where == BEFORE_FIRST) return SDB_END;
-    if (c->direction < 0 && c->on_scan && c->txn->writes.index.count == 0)
+    if (c->direction < 0 && c->on_scan && !has_own(c))
         return step(c, out_key, out_value);
     was_on_scan = c->on_scan;
     TRY(keep_position(c));
     position = view(&c->key);
     if (c->direction >= 0) return backward_from(c, &position, out_key, out_value);
     if (was_on_scan) c->scan_status = sdb__scan_prev(&c->scan);
-    return judge_move(c, settle(c, &position, true, out_key, out_value));
+    return judge_move(c, note(c, &position, settle(c, &position, true, out_key, out_value)));
 }
 
 sdb_status sdb_count(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range *range,

@@ -10,12 +10,14 @@
  *   pager's locks    (engine/pager/pool.h)
  *   snapshot_lock    open snapshots, the visible commit; a leaf: nothing is locked under it
  *   keyspace_lock    the table of keyspaces; a leaf
- *   worker_lock      the background thread's orders; a leaf
  *   stream_lock      the list of change streams; a leaf
+ *   dead_lock        what killed the handle; a leaf
+ *   worker's lock    (kv_worker.h); a leaf
  *
  * The catalog is a tree with id 0. Its keys: "k" + name → id u32, zero u32, root u64, commit u64
- * that made it; "d" + id (big-endian u32) → root u64: dropped, to be freed; "n" → next keyspace id
- * u32.
+ * that made it; "d" + id (big-endian u32) → root u64: dropped, to be freed; "c" + page id
+ * (big-endian u64) → id u32: a subtree that was cut off that keyspace, to be freed; "n" → next
+ * keyspace id u32.
  */
 #ifndef SDB_INDEX_KV_DATABASE_H
 #define SDB_INDEX_KV_DATABASE_H
@@ -28,7 +30,9 @@
 #include "engine/io/io.h"
 #include "engine/pager/pager.h"
 #include "index/btree/btree.h"
+#include "index/kv/readset.h"
 #include "index/kv/versions.h"
+#include "index/kv/kv_worker.h"
 #include "index/kv/writeset.h"
 #include "wal/wal.h"
 
@@ -37,7 +41,8 @@ enum {
     CATALOG_VALUE = 24, /* bytes of a "k" entry's value */
     /* operations that a commit may apply without leaving versions: new snapshots wait meanwhile */
     QUIET_MOST = 1024,
-    RESERVE_PAGES = 8   /* frames a single operation may need */
+    RESERVE_PAGES = 8,  /* frames a single operation may need */
+    RESERVE_RANGE = 64  /* the same, if it deletes a range */
 };
 
 struct sdb_keyspace {
@@ -46,6 +51,12 @@ struct sdb_keyspace {
     _Atomic uint64_t dropped; /* the commit that dropped it; 0: it is there */
     bool freed;               /* its pages are gone; under commit_lock */
     char name[SDB_KEYSPACE_NAME_MAX + 1];
+};
+
+/* A subtree that a deleted range left; only its freeing leads to it. */
+struct keyspace_cut {
+    uint64_t root;
+    uint32_t id; /* of the keyspace, which may be dropped */
 };
 
 /* An open snapshot: a reader that sees commits <= commit. */
@@ -68,6 +79,7 @@ struct sdb_db {
 
     _Atomic int dead; /* the status that killed the handle, or SDB_OK */
     char dead_text[320];
+    pthread_mutex_t dead_lock;
 
     pthread_mutex_t checkpoint_lock;
     pthread_mutex_t commit_lock;
@@ -96,19 +108,17 @@ struct sdb_db {
     sdb_keyspace **keyspaces; /* in the order of their numbers */
     size_t keyspace_count, keyspace_capacity;
     uint32_t next_keyspace;
-    _Atomic uint32_t unfreed; /* dropped keyspaces whose pages are still there */
+    /* dropped keyspaces, and subtrees cut off, whose pages are still there */
+    _Atomic uint32_t unfreed;
+    struct keyspace_cut *cuts; /* under commit_lock */
+    size_t cut_count, cut_capacity;
 
     pthread_mutex_t stream_lock;
     sdb_changes *streams;
 
-    pthread_mutex_t worker_lock;
-    pthread_cond_t worker_cond;
-    pthread_t worker;
-    bool has_worker, worker_stop, worker_checkpoint;
-    pthread_cond_t round_cond; /* the worker has tried to make a checkpoint: */
-    uint64_t rounds;
-    sdb_status round_status;
-    char round_text[320];
+    struct worker checkpointer; /* makes checkpoints, frees dropped keyspaces */
+    struct worker log_keeper;   /* makes log segments ahead of need, syncs for GROUP */
+    bool has_workers;
 
     _Atomic uint64_t commits, conflicts, checkpoints, last_checkpoint_ms, log_waits;
     uint64_t recovered_commits, recovery_ms;
@@ -152,9 +162,14 @@ const char *sdb__keyspace_judge_name(struct bytes name);
 SDB_MUST_USE sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name,
                                                  uint64_t commit);
 SDB_MUST_USE sdb_status sdb__keyspace_apply_drop(sdb_db *db, uint32_t id, uint64_t commit);
+/* Takes over a subtree that was just cut off: in memory only. Under commit_lock. */
+SDB_MUST_USE sdb_status sdb__keyspace_note_cut(sdb_db *db, uint32_t id, uint64_t root);
+/* Enters the subtrees taken over, from number `first` on, in the catalog. Under commit_lock. */
+SDB_MUST_USE sdb_status sdb__keyspace_keep_cuts(sdb_db *db, size_t first);
 /*
- * Frees pages of dropped keyspaces that no snapshot can read. Takes commit_lock. What cannot be
- * freed now (a full disk) is put off: fails only if the handle is dead.
+ * Frees what deleted ranges cut off, and pages of dropped keyspaces that no snapshot can read, in
+ * steps of a few hundred pages. Takes commit_lock for each. What cannot be freed now (a full disk)
+ * is put off: fails only if the handle is dead.
  */
 SDB_MUST_USE sdb_status sdb__keyspaces_tidy(sdb_db *db);
 
@@ -164,11 +179,12 @@ void sdb__txns_done(sdb_db *db);
 
 /* ---- commit.c, apply.c ---- */
 /*
- * Commits a write set. `snapshot`, if given, is checked for conflicts against and is closed in any
- * case.
+ * Commits a write set. `snapshot`, if given, is checked for conflicts against, with what was
+ * written and, if given, with what was read; it is closed in any case.
  */
 SDB_MUST_USE sdb_status sdb__commit(sdb_db *db, struct write_set *writes,
-                                    struct snapshot *snapshot, sdb_durability durability);
+                                    const struct read_set *reads, struct snapshot *snapshot,
+                                    sdb_durability durability);
 /* The extents prepared for large values, in the order of the operations. */
 struct prepared {
     struct extent *extents;
@@ -186,6 +202,28 @@ SDB_MUST_USE sdb_status sdb__apply(sdb_db *db, const uint8_t *ops, size_t size, 
  */
 SDB_MUST_USE sdb_status sdb__apply_sorted(sdb_db *db, const struct write_set *writes,
                                           uint64_t commit, bool keep);
+/* Gives the extent of an old value (NULL: none) back: no snapshot wants it. */
+SDB_MUST_USE sdb_status sdb__apply_release(sdb_db *db, const struct btree_value *old);
+/* The same, as a part of a run of puts that the caller ends (btree.h). */
+SDB_MUST_USE sdb_status sdb__apply_run(sdb_db *db, const uint8_t *ops, size_t size,
+                                       uint64_t commit, bool keep, struct prepared *prepared,
+                                       struct btree_run *run);
+/* Removes one key, as sdb__apply does. */
+SDB_MUST_USE sdb_status sdb__apply_del(sdb_keyspace *keyspace, struct bytes key, uint64_t commit,
+                                       bool keep);
+
+/* ---- delrange.c ---- */
+/* Applies OP_DELRANGE. */
+SDB_MUST_USE sdb_status sdb__apply_del_range(sdb_keyspace *keyspace, const struct op *op,
+                                             uint64_t commit, bool keep);
+/*
+ * For a write set that deletes ranges, in place of sdb__snapshot_apply and before the commit is
+ * logged: whether it must leave versions. SDB_LIMIT: they would be too many. Until publish (which a
+ * failure has called) no snapshot opens, unless it leaves them.
+ */
+SDB_MUST_USE sdb_status sdb__ready_ranges(sdb_db *db, const struct write_set *writes,
+                                          bool *out_keep);
+
 /* ---- recover.c ---- */
 /* What to replay, and what came of it. */
 struct replay {
@@ -235,7 +273,8 @@ SDB_MUST_USE sdb_status sdb__db_checkpoint(sdb_db *db, bool last);
 SDB_MUST_USE sdb_status sdb__db_maybe_checkpoint(sdb_db *db);
 /* Waits until the log is below its limit. Nothing may be locked. */
 SDB_MUST_USE sdb_status sdb__db_wait_for_log(sdb_db *db);
-SDB_MUST_USE sdb_status sdb__worker_start(sdb_db *db);
-void sdb__worker_stop(sdb_db *db);
+/* Starts and stops the database's own threads. */
+SDB_MUST_USE sdb_status sdb__workers_start(sdb_db *db);
+void sdb__workers_stop(sdb_db *db);
 
 #endif

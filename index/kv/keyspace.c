@@ -7,7 +7,8 @@
  * the tree only keeps.
  * Invariants: I1 a keyspace's id is never given again. I2 a dropped keyspace's pages are freed only
  *   when no snapshot is older than its drop, a few hundred at a time, and its catalog entry "d"
- *   goes with the last.
+ *   goes with the last. I3 so are those of a subtree that was cut off, but at once: no snapshot was
+ *   open then; its entry is "c".
  * Costs: a handle in memory for each keyspace. Not here: nested names, options of a keyspace.
  */
 #include <stdlib.h>
@@ -22,7 +23,7 @@ static struct bytes text(const char *s)
     return (struct bytes){(const uint8_t *)s, strlen(s)};
 }
 
-/* "k" + name, "d" + id or "n". */
+/* "k" + name, "d" + id, "c" + page id or "n". */
 struct catalog_key {
     uint8_t data[1 + SDB_KEYSPACE_NAME_MAX];
     struct bytes bytes;
@@ -40,6 +41,14 @@ static void make_drop_key(struct catalog_key *key, uint32_t id)
     uint8_t big[4] = {(uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};
 
     make_key(key, 'd', (struct bytes){big, sizeof big});
+}
+
+static void make_cut_key(struct catalog_key *key, uint64_t root)
+{
+    uint8_t big[8];
+
+    put_u64(big, htobe64(root));
+    make_key(key, 'c', (struct bytes){big, sizeof big});
 }
 
 static sdb_status ignore(void *context, const struct btree_value *value)
@@ -148,6 +157,11 @@ static sdb_status load_entry(sdb_db *db, const uint8_t *key, size_t key_size, st
         atomic_fetch_add(&db->unfreed, 1);
         return SDB_OK;
     }
+    if (key[0] == 'c' && key_size == 9 && value.size == 4) {
+        id = get_u32(value.data);
+        if (id == CATALOG_TREE || id >= db->next_keyspace) return bad_entry(db);
+        return sdb__keyspace_note_cut(db, id, be64toh(get_u64(key + 1)));
+    }
     return bad_entry(db);
 }
 
@@ -190,7 +204,7 @@ sdb_status sdb__keyspaces_load(sdb_db *db)
     status = sdb__btree_get(&db->catalog, n.bytes, load_next_id, db);
     do {
         if (status == SDB_OK)
-            status = sdb__btree_leaf_read(&db->catalog, place, false, NULL, NULL, &leaf);
+            status = sdb__btree_leaf_read(&db->catalog, place, false, 0, NULL, NULL, &leaf);
         for (unsigned i = 0; status == SDB_OK && i < node_count(leaf.node); i++) {
             enum node_kind kind;
             size_t size = sdb__node_key(leaf.node, i, key);
@@ -209,6 +223,29 @@ void sdb__keyspaces_done(sdb_db *db)
     for (size_t i = 0; i < db->keyspace_count; i++)
         sdb__mem_free(db->allocator, db->keyspaces[i]);
     sdb__mem_free(db->allocator, db->keyspaces);
+    sdb__mem_free(db->allocator, db->cuts);
+}
+
+sdb_status sdb__keyspace_note_cut(sdb_db *db, uint32_t id, uint64_t root)
+{
+    TRY(sdb__mem_reserve(db->allocator, &db->cuts, &db->cut_capacity, db->cut_count + 1,
+                         sizeof *db->cuts));
+    db->cuts[db->cut_count++] = (struct keyspace_cut){root, id};
+    atomic_fetch_add(&db->unfreed, 1);
+    return SDB_OK;
+}
+
+sdb_status sdb__keyspace_keep_cuts(sdb_db *db, size_t first)
+{
+    struct catalog_key key;
+    uint8_t id[4];
+
+    for (size_t i = first; i < db->cut_count; i++) {
+        make_cut_key(&key, db->cuts[i].root);
+        put_u32(id, db->cuts[i].id);
+        TRY(catalog_put(db, &key, id, sizeof id));
+    }
+    return SDB_OK;
 }
 
 sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name, uint64_t commit)
@@ -252,26 +289,62 @@ sdb_status sdb__keyspace_apply_drop(sdb_db *db, uint32_t id, uint64_t commit)
     return SDB_OK;
 }
 
-/* Frees a step of a dropped keyspace. */
-static sdb_status free_step(sdb_db *db, sdb_keyspace *keyspace)
+/* Frees some of a tree that nobody uses; its catalog entry goes with the last page. */
+static sdb_status free_step(sdb_db *db, const struct btree *tree, const struct catalog_key *key,
+                            bool *out_done)
 {
-    bool done = false;
-    struct catalog_key key;
-    sdb_status status = sdb__db_alive(db);
+    sdb_status status;
 
-    if (status != SDB_OK || keyspace->freed) return status;
-    status = sdb__pager_reserve(db->pager, 64);
-    if (status != SDB_OK) return status;
-    status = sdb__btree_free_some(&keyspace->tree, &done);
-    make_drop_key(&key, keyspace->tree.id);
-    if (status == SDB_OK && done) status = catalog_del(db, &key);
+    TRY(sdb__db_alive(db));
+    TRY(sdb__pager_reserve(db->pager, 64));
+    status = sdb__btree_free_some(tree, out_done);
+    if (status == SDB_OK && *out_done) status = catalog_del(db, key);
     db->changed = true;
     if (status != SDB_OK) return sdb__db_kill(db, status);
-    if (done) {
-        keyspace->freed = true;
-        atomic_fetch_sub(&db->unfreed, 1);
-    }
+    if (*out_done) atomic_fetch_sub(&db->unfreed, 1);
     return SDB_OK;
+}
+
+/* Frees a step of a dropped keyspace. */
+static sdb_status free_dropped(sdb_db *db, sdb_keyspace *keyspace)
+{
+    struct catalog_key key;
+    bool done = false;
+
+    if (keyspace->freed) return sdb__db_alive(db);
+    make_drop_key(&key, keyspace->tree.id);
+    TRY(free_step(db, &keyspace->tree, &key, &done));
+    keyspace->freed = done;
+    return SDB_OK;
+}
+
+/* Frees a step of what was cut off last. SDB_END: nothing is left. */
+static sdb_status free_cut(sdb_db *db)
+{
+    struct btree tree = {.pager = db->pager};
+    struct catalog_key key;
+    bool done = false;
+
+    if (db->cut_count == 0) return SDB_END;
+    tree.root = db->cuts[db->cut_count - 1].root;
+    tree.id = db->cuts[db->cut_count - 1].id;
+    make_cut_key(&key, tree.root);
+    TRY(free_step(db, &tree, &key, &done));
+    db->cut_count -= done;
+    return SDB_OK;
+}
+
+/* Frees all that was cut off. */
+static sdb_status free_cuts(sdb_db *db)
+{
+    sdb_status status = SDB_OK;
+
+    while (status == SDB_OK) {
+        (void)pthread_mutex_lock(&db->commit_lock);
+        status = free_cut(db);
+        (void)pthread_mutex_unlock(&db->commit_lock);
+    }
+    return status == SDB_END ? SDB_OK : status;
 }
 
 static sdb_status free_all(sdb_db *db)
@@ -279,6 +352,7 @@ static sdb_status free_all(sdb_db *db)
     uint64_t oldest;
 
     if (atomic_load(&db->unfreed) == 0 || db->readonly) return SDB_OK;
+    TRY(free_cuts(db));
     oldest = sdb__snapshot_oldest(db);
     for (size_t i = 0;; i++) {
         sdb_keyspace *keyspace;
@@ -298,7 +372,7 @@ static sdb_status free_all(sdb_db *db)
             sdb_status status;
 
             (void)pthread_mutex_lock(&db->commit_lock);
-            status = free_step(db, keyspace);
+            status = free_dropped(db, keyspace);
             freed = keyspace->freed;
             (void)pthread_mutex_unlock(&db->commit_lock);
             if (status != SDB_OK) return status;
@@ -381,7 +455,7 @@ static sdb_status commit_op(sdb_db *db, enum op_code code, uint32_t id, struct b
 
     sdb__writes_init(&writes, db->allocator, false);
     status = sdb__writes_add(&writes, code, id, name, (struct bytes){NULL, 0}, false);
-    if (status == SDB_OK) status = sdb__commit(db, &writes, NULL, SDB_DURABILITY_DEFAULT);
+    if (status == SDB_OK) status = sdb__commit(db, &writes, NULL, NULL, SDB_DURABILITY_DEFAULT);
     sdb__writes_done(&writes);
     return status;
 }

@@ -18,7 +18,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/status.h"
-#include "index/kv/database.h"
+#include "index/kv/merge.h"
 #include "wal/wal_archive.h"
 
 #ifndef PACKAGE_VERSION
@@ -30,6 +30,13 @@ static const uint64_t megabyte = 1024 * 1024;
 const char *sdb_version(void)
 {
     return PACKAGE_VERSION;
+}
+
+/* Four times what is written between checkpoints, within reason. */
+static uint64_t default_log_limit(uint64_t checkpoint_bytes)
+{
+    if (checkpoint_bytes < megabyte / 4) return megabyte;
+    return checkpoint_bytes < UINT64_MAX / 4 ? 4 * checkpoint_bytes : UINT64_MAX;
 }
 
 sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
@@ -45,11 +52,7 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
     if (!o.page_size) o.page_size = 8192;
     if (!o.cache_bytes) o.cache_bytes = 256 * megabyte;
     if (!o.checkpoint_bytes) o.checkpoint_bytes = 256 * megabyte;
-    if (!o.log_limit_bytes) {
-        o.log_limit_bytes = o.checkpoint_bytes < UINT64_MAX / 4 ? 4 * o.checkpoint_bytes
-                                                                : UINT64_MAX;
-        if (o.log_limit_bytes < 256 * megabyte) o.log_limit_bytes = 256 * megabyte;
-    }
+    if (!o.log_limit_bytes) o.log_limit_bytes = default_log_limit(o.checkpoint_bytes);
     if (!o.version_bytes) o.version_bytes = 1024 * megabyte;
     if (!o.durability) o.durability = SDB_DURABILITY_FULL;
     if (!o.group_interval_ms) o.group_interval_ms = 100;
@@ -66,10 +69,13 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
                     "1 MiB", o.log_limit_bytes);
     if (o.durability > SDB_DURABILITY_NONE || o.durability < SDB_DURABILITY_DEFAULT)
         return FAIL(SDB_INVALID, "options: durability %d is unknown", (int)o.durability);
+    if (o.cache_policy > SDB_CACHE_FIFO || o.cache_policy < SDB_CACHE_DEFAULT)
+        return FAIL(SDB_INVALID, "options: cache policy %d is unknown", (int)o.cache_policy);
     if (o.archive_folder && !*o.archive_folder)
         return FAIL(SDB_INVALID, "options: the archive folder's name is empty");
     if (!o.allocator->resize)
         return FAIL(SDB_INVALID, "options: the allocator has no resize function");
+    TRY(sdb__merge_judge_options(&o));
     *out = o;
     return SDB_OK;
 }
@@ -86,40 +92,35 @@ sdb_status sdb__db_alive(sdb_db *db)
 sdb_status sdb__db_kill(sdb_db *db, sdb_status status)
 {
     if (status != SDB_CORRUPT && status != SDB_FULL && status != SDB_NOMEM) status = SDB_IO;
-    (void)pthread_mutex_lock(&db->worker_lock);
+    (void)pthread_mutex_lock(&db->dead_lock);
     if (atomic_load(&db->dead) == SDB_OK) {
         (void)snprintf(db->dead_text, sizeof db->dead_text, "%s", sdb_errmsg());
         atomic_store_explicit(&db->dead, (int)status, memory_order_release);
     }
-    (void)pthread_mutex_unlock(&db->worker_lock);
+    (void)pthread_mutex_unlock(&db->dead_lock);
     return status;
 }
 
 static void init_locks(sdb_db *db)
 {
-    pthread_condattr_t monotonic;
-
     (void)pthread_mutex_init(&db->checkpoint_lock, NULL);
     (void)pthread_mutex_init(&db->commit_lock, NULL);
     (void)pthread_mutex_init(&db->snapshot_lock, NULL);
     (void)pthread_mutex_init(&db->keyspace_lock, NULL);
-    (void)pthread_mutex_init(&db->worker_lock, NULL);
+    (void)pthread_mutex_init(&db->dead_lock, NULL);
     (void)pthread_mutex_init(&db->stream_lock, NULL);
     (void)pthread_cond_init(&db->snapshot_cond, NULL);
-    (void)pthread_cond_init(&db->round_cond, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&db->worker_cond, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    sdb__worker_init(&db->checkpointer);
+    sdb__worker_init(&db->log_keeper);
 }
 
 static void done_locks(sdb_db *db)
 {
-    (void)pthread_cond_destroy(&db->round_cond);
-    (void)pthread_cond_destroy(&db->worker_cond);
+    sdb__worker_done(&db->log_keeper);
+    sdb__worker_done(&db->checkpointer);
     (void)pthread_cond_destroy(&db->snapshot_cond);
     (void)pthread_mutex_destroy(&db->stream_lock);
-    (void)pthread_mutex_destroy(&db->worker_lock);
+    (void)pthread_mutex_destroy(&db->dead_lock);
     (void)pthread_mutex_destroy(&db->keyspace_lock);
     (void)pthread_mutex_destroy(&db->snapshot_lock);
     (void)pthread_mutex_destroy(&db->commit_lock);
@@ -162,7 +163,7 @@ static void db_free(sdb_db *db)
 {
     sdb_allocator allocator = db->own_allocator;
 
-    sdb__worker_stop(db);
+    sdb__workers_stop(db);
     sdb__txns_done(db);
     sdb__versions_done(&db->versions);
     sdb__keyspaces_done(db);
@@ -181,6 +182,7 @@ static struct pager_options pager_options(sdb_db *db)
 {
     return (struct pager_options){.io = db->io, .file = db->file, .allocator = db->allocator,
                                   .cache_bytes = db->options.cache_bytes,
+                                  .cache_policy = db->options.cache_policy,
                                   .readonly = db->readonly, .verify = sdb__node_verify};
 }
 
@@ -298,6 +300,7 @@ static sdb_status open_file(sdb_db *db)
 
     if (status == SDB_OK) {
         if (!db->readonly && !(flags & SDB_OPEN_MUST_EXIST)) how |= IO_OPEN_CREATE;
+        if (db->options.direct_io) how |= IO_OPEN_DIRECT;
         status = sdb__io_open(db->io, db->path, how, &db->file);
     }
     if (status == SDB_OK) status = lock_file(db);
@@ -324,7 +327,7 @@ static sdb_status finish_open(sdb_db *db, sdb_db **out_db)
 
     db->versions.pager = db->pager;
     atomic_store(&db->last_sync_ns, sdb__clock_now_ns());
-    if (status == SDB_OK) status = sdb__worker_start(db);
+    if (status == SDB_OK) status = sdb__workers_start(db);
     if (status == SDB_OK) status = sdb__keyspaces_tidy(db);
     if (status != SDB_OK) {
         db_free(db);
@@ -414,14 +417,15 @@ sdb_status sdb_close(sdb_db *db)
     open = db->transaction_count;
     (void)pthread_mutex_unlock(&db->snapshot_lock);
     if (open)
-        return FAIL(SDB_BUSY, "%s: %" PRIu64 " transactions are still open: end them first",
+        return FAIL(SDB_BUSY, "%s: %" PRIu64 " transactions are still open: end them first (a "
+                    "get queue counts as one)",
                     db->path, open);
     (void)pthread_mutex_lock(&db->stream_lock);
     streaming = db->streams != NULL;
     (void)pthread_mutex_unlock(&db->stream_lock);
     if (streaming)
         return FAIL(SDB_BUSY, "%s: a change stream is still open: close it first", db->path);
-    sdb__worker_stop(db);
+    sdb__workers_stop(db);
     status = close_cleanly(db);
     db_free(db);
     return status;

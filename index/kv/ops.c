@@ -23,6 +23,11 @@ size_t sdb__op_head(uint8_t *to, enum op_code code, uint32_t keyspace, size_t ke
     return n;
 }
 
+static bool is_code(unsigned code)
+{
+    return (code >= OP_PUT && code <= OP_MERGE) || code == OP_DELRANGE;
+}
+
 size_t sdb__op_read(const uint8_t *at, const uint8_t *end, struct op *out_op)
 {
     const uint8_t *from = at;
@@ -37,9 +42,8 @@ size_t sdb__op_read(const uint8_t *at, const uint8_t *end, struct op *out_op)
         if (n == 0) return 0;
         at += n;
     }
-    if ((code & 0x7f) < OP_PUT || (code & 0x7f) > OP_DROP || field[0] > UINT32_MAX ||
-        field[1] > SDB_KEY_MAX || field[2] > SDB_VALUE_MAX ||
-        field[1] + field[2] > (uint64_t)(end - at))
+    if (!is_code(code & 0x7f) || field[0] > UINT32_MAX || field[1] > SDB_KEY_MAX ||
+        field[2] > SDB_VALUE_MAX || field[1] + field[2] > (uint64_t)(end - at))
         return 0;
     out_op->code = (enum op_code)(code & 0x7f);
     out_op->superseded = (code & OP_SUPERSEDED) != 0;

@@ -2,15 +2,16 @@
 /*
  * read.c: single values.
  *
- * Idea: under the latch of the key's leaf the tree's value and the version store agree; what the
- * snapshot sees is copied out there. Only a large value is read later, and an open snapshot keeps
- * it from going away.
+ * Idea: while the key's leaf does not change, the tree's value and the version store agree; what
+ * the snapshot sees is copied out then. Only a large value is read later, and an open snapshot
+ * keeps it from going away.
  * Invariants: I1 a large value is read only under a snapshot that was open when it was found.
  * Costs: one descent and one copy of the value. Not here: reading without a copy.
  */
 #include <string.h>
 
 #include "engine/base/status.h"
+#include "index/kv/merge.h"
 #include "index/kv/txn.h"
 
 struct reading {
@@ -57,6 +58,7 @@ static sdb_status take_value(void *context, const struct btree_value *value)
     struct reading *r = context;
 
     r->current = value;
+    r->found = r->is_extent = false; /* of an earlier call, in vain */
     if (!r->snapshot) return take_version(r, r->key, NULL);
     return sdb__versions_read(&r->db->versions, r->keyspace, r->key, r->snapshot->commit,
                               take_version, r);
@@ -101,10 +103,27 @@ sdb_status sdb__txn_may_read(sdb_txn *txn, const sdb_keyspace *keyspace)
     return SDB_OK;
 }
 
-static sdb_status check_key(sdb_slice key)
+sdb_status sdb__key_judge(sdb_slice key)
 {
     if (key.size <= SDB_KEY_MAX) return SDB_OK;
     return FAIL(SDB_LIMIT, "a key has at most %u bytes; this one has %zu", SDB_KEY_MAX, key.size);
+}
+
+/* The value of a key that the transaction has merged into. */
+static sdb_status get_merged(sdb_txn *txn, sdb_keyspace *keyspace, struct bytes key)
+{
+    uint32_t id = keyspace->tree.id;
+    sdb_status status = SDB_NOTFOUND;
+    struct bytes base;
+
+    if (sdb__merge_needs_base(&txn->writes, id, key)) {
+        status = sdb__read_committed(keyspace, key, &txn->snapshot, &txn->value);
+        if (status < SDB_OK) return status;
+        reads_add_key(&txn->reads, id, key);
+    }
+    base = (struct bytes){txn->value.data, txn->value.size};
+    return sdb__merge_own(txn->db, &txn->writes, id, key, status == SDB_OK ? &base : NULL,
+                          &txn->value);
 }
 
 sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slice *out_value)
@@ -115,30 +134,29 @@ sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slic
     if (!txn || !keyspace || !out_value)
         return FAIL(SDB_INVALID, "sdb_get: an argument is NULL");
     TRY(sdb__txn_may_read(txn, keyspace));
-    TRY(check_key(key));
+    TRY(sdb__key_judge(key));
     if (sdb__writes_find(&txn->writes, keyspace->tree.id, bytes_of(key), &op)) {
         if (op.code == OP_DEL) return SDB_NOTFOUND;
+        if (op.code == OP_MERGE) {
+            TRY(get_merged(txn, keyspace, bytes_of(key)));
+            op.value = (struct bytes){txn->value.data, txn->value.size};
+        }
         *out_value = slice_of(op.value);
         return SDB_OK;
     }
     status = sdb__read_committed(keyspace, bytes_of(key), &txn->snapshot, &txn->value);
+    if (status >= SDB_OK) reads_add_key(&txn->reads, keyspace->tree.id, bytes_of(key));
     if (status == SDB_OK) *out_value = (sdb_slice){txn->value.data, txn->value.size};
     return status;
 }
 
-/* A destination that a value either fits into whole or not at all. */
-struct copying {
-    void *to;
-    size_t capacity, size;
-    bool found, is_extent;
-};
-
-static sdb_status copy_value(void *context, const struct btree_value *value)
+sdb_status sdb__copy_value(void *context, const struct btree_value *value)
 {
     struct copying *c = context;
 
+    c->found = value != NULL;
+    c->is_extent = false;
     if (!value) return SDB_OK;
-    c->found = true;
     c->is_extent = value->is_extent;
     c->size = value->is_extent ? (size_t)value->size : value->data.size;
     if (!c->is_extent && c->size && c->size <= c->capacity)
@@ -161,29 +179,32 @@ static sdb_status copy_large(sdb_keyspace *keyspace, sdb_slice key, struct copyi
     return status == SDB_NOTFOUND ? SDB_OK : status;
 }
 
+sdb_status sdb__copy_end(sdb_keyspace *keyspace, sdb_slice key, struct copying *c,
+                         sdb_status status, size_t *out_size)
+{
+    if (status == SDB_OK && c->is_extent && c->size <= c->capacity)
+        status = copy_large(keyspace, key, c);
+    if (atomic_load_explicit(&keyspace->dropped, memory_order_acquire)) /* perhaps meanwhile */
+        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name);
+    if (status != SDB_OK) return status;
+    if (!c->found) return SDB_NOTFOUND;
+    *out_size = c->size;
+    if (c->size > c->capacity)
+        return FAIL(SDB_LIMIT, "the value has %zu bytes, the buffer %zu", c->size, c->capacity);
+    return SDB_OK;
+}
+
 sdb_status sdb_get_copy(sdb_keyspace *keyspace, sdb_slice key, void *buffer, size_t capacity,
                         size_t *out_size)
 {
     struct copying c = {.to = buffer, .capacity = capacity};
-    sdb_status status;
+    sdb_status status = SDB_NOTFOUND;
 
     if (!keyspace || !out_size || (!buffer && capacity))
         return FAIL(SDB_INVALID, "sdb_get_copy: an argument is NULL");
     TRY(sdb__db_alive(keyspace->db));
-    TRY(check_key(key));
-    if (!atomic_load_explicit(&keyspace->dropped, memory_order_acquire)) {
-        status = sdb__btree_get(&keyspace->tree, bytes_of(key), copy_value, &c);
-        if (status == SDB_OK && c.is_extent && c.size <= capacity)
-            status = copy_large(keyspace, key, &c);
-    } else {
-        status = SDB_NOTFOUND;
-    }
-    if (atomic_load_explicit(&keyspace->dropped, memory_order_acquire)) /* perhaps meanwhile */
-        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name);
-    if (status != SDB_OK) return status;
-    if (!c.found) return SDB_NOTFOUND;
-    *out_size = c.size;
-    if (c.size > capacity)
-        return FAIL(SDB_LIMIT, "the value has %zu bytes, the buffer %zu", c.size, capacity);
-    return SDB_OK;
+    TRY(sdb__key_judge(key));
+    if (!atomic_load_explicit(&keyspace->dropped, memory_order_acquire))
+        status = sdb__btree_get(&keyspace->tree, bytes_of(key), sdb__copy_value, &c);
+    return sdb__copy_end(keyspace, key, &c, status, out_size);
 }

@@ -15,7 +15,8 @@
  * around it.
  * Invariants: I1 keys come strictly in order. I2 every key that the snapshot sees comes exactly
  *   once: a copy says all about the keys between its fences, and the next begins where it ends.
- * Costs: a page copy a leaf, a key copy an entry. Not here: a transaction's own changes (cursor.c).
+ * Costs: a page copy a leaf (a few cells, at a seek), a key copy an entry. Not here: a
+ * transaction's own changes (cursor.c).
  */
 #include "index/kv/scan.h"
 
@@ -25,12 +26,23 @@
 #include "engine/base/status.h"
 #include "index/kv/txn.h"
 
+enum { SEEK_CELLS = 16 }; /* copied at a seek, which may be all there is to it */
+
 void sdb__scan_init(struct scan *scan, sdb_keyspace *keyspace, const struct snapshot *snapshot)
 {
     const sdb_allocator *allocator = keyspace->db->allocator;
 
     *scan = (struct scan){.keyspace = keyspace, .snapshot = snapshot,
                           .leaf = {.allocator = allocator}, .memory = {.allocator = allocator}};
+}
+
+void sdb__scan_reset(struct scan *scan, sdb_keyspace *keyspace, const struct snapshot *snapshot)
+{
+    scan->keyspace = keyspace;
+    scan->snapshot = snapshot;
+    scan->version_count = 0;
+    scan->from_version = NULL;
+    scan->key.size = 0;
 }
 
 void sdb__scan_done(struct scan *scan)
@@ -102,19 +114,6 @@ static sdb_status gather(void *context, const struct btree_leaf *leaf)
                               add_version, scan);
 }
 
-/* The first slot of the copy whose key is >= key. *out_found: it is equal. */
-static unsigned find_slot(const struct scan *scan, struct bytes key, bool *out_found)
-{
-    size_t outer = scan->leaf.outer_size, common = key.size < outer ? key.size : outer;
-    int order = common ? memcmp(key.data, scan->leaf.outer, common) : 0;
-
-    *out_found = false;
-    if (order < 0 || (order == 0 && key.size < outer)) return 0;
-    if (order > 0) return node_count(scan->leaf.node);
-    if (outer) key = (struct bytes){key.data + outer, key.size - outer};
-    return sdb__node_search(scan->leaf.node, key, out_found);
-}
-
 /* The first version whose key is >= key. */
 static size_t find_version(const struct scan *scan, struct bytes key, bool *out_found)
 {
@@ -136,16 +135,18 @@ static size_t find_version(const struct scan *scan, struct bytes key, bool *out_
 }
 
 /*
- * Copies the leaf at `place` and stands between what is < and what is >= place.key (`behind`: >
- * it).
+ * Copies the leaf at `place`, at most `most` cells of it (0: all), and stands between what is < and
+ * what is >= place.key (`behind`: > it).
  */
-static sdb_status load(struct scan *scan, struct btree_place place, bool before, bool behind)
+static sdb_status load(struct scan *scan, struct btree_place place, bool before, bool behind,
+                       unsigned most)
 {
     bool found;
 
-    TRY(sdb__btree_leaf_read(&scan->keyspace->tree, place, before, gather, scan, &scan->leaf));
-    scan->slot = find_slot(scan, place.key, &found);
-    if (found && behind) scan->slot++;
+    TRY(sdb__btree_leaf_read(&scan->keyspace->tree, place, before, most, gather, scan,
+                             &scan->leaf));
+    scan->slot = scan->leaf.slot;
+    if (scan->leaf.found && behind) scan->slot++;
     scan->version = find_version(scan, place.key, &found);
     if (found && behind) scan->version++;
     return SDB_OK;
@@ -215,6 +216,46 @@ static sdb_status slot_place(struct scan *scan, unsigned slot, struct btree_plac
     return SDB_OK;
 }
 
+/*
+ * The key of a slot, or of a version if that is further along in the direction of the scan: what
+ * has been passed last. A slot or version that is not there (`has_…` false) does not count.
+ */
+static sdb_status passed_place(struct scan *scan, bool has_slot, unsigned slot, bool has_version,
+                               size_t version, int direction, struct btree_place *out)
+{
+    struct bytes at = has_version ? scan->versions[version].key : (struct bytes){NULL, 0};
+
+    scan->room.size = 0;
+    if (has_slot) TRY(set_slot_key(scan, slot, &scan->room));
+    if (has_version &&
+        (!has_slot || direction * compare_bytes(at.data, at.size, scan->room.data,
+                                                scan->room.size) > 0)) {
+        scan->room.size = 0;
+        TRY(sdb__buffer_append(allocator_of(scan), &scan->room, at.data, at.size));
+    }
+    *out = (struct btree_place){{scan->room.data, scan->room.size}, BTREE_NATURAL, false};
+    return SDB_OK;
+}
+
+/*
+ * Copies the rest of the leaf, now that the scan has come to cells that were left out; if the leaf
+ * has changed, reads on from where the scan is. There is a cell that was copied: it has been
+ * passed.
+ */
+static sdb_status load_rest(struct scan *scan, bool before)
+{
+    struct btree_place place;
+
+    if (before)
+        TRY(passed_place(scan, scan->slot < scan->leaf.to, scan->slot,
+                         scan->version < scan->version_count, scan->version, -1, &place));
+    else
+        TRY(passed_place(scan, scan->slot > scan->leaf.from, scan->slot - 1, scan->version > 0,
+                         scan->version - 1, 1, &place));
+    if (sdb__btree_leaf_rest(&scan->keyspace->tree, &scan->leaf)) return SDB_OK;
+    return load(scan, place, before, !before, 0);
+}
+
 static bool begins_with(struct bytes key, struct bytes prefix)
 {
     return key.size >= prefix.size &&
@@ -243,12 +284,16 @@ sdb_status sdb__scan_next(struct scan *scan)
         struct btree_place place;
         int order = has_slot ? -1 : 1; /* slot's key against version's */
 
+        if (has_slot && scan->slot >= scan->leaf.to) {
+            TRY(load_rest(scan, false));
+            continue;
+        }
         if (!has_slot && !has_version) {
             unsigned layers = scan->leaf.layers;
 
             TRY(ready_room(scan));
             if (!sdb__btree_leaf_after(&scan->leaf, scan->room.data, &place)) return SDB_END;
-            TRY(load(scan, place, false, false));
+            TRY(load(scan, place, false, false, 0));
             if (place.layers < layers) skip_layer(scan, place); /* the layer told of them */
             continue;
         }
@@ -258,7 +303,7 @@ sdb_status sdb__scan_next(struct scan *scan)
         }
         if (has_slot && order <= 0 && is_layer(scan, scan->slot)) {
             TRY(slot_place(scan, scan->slot, &place));
-            TRY(load(scan, place, false, false));
+            TRY(load(scan, place, false, false, 0));
             continue;
         }
         if (order < 0) return stand_at_slot(scan, scan->slot++);
@@ -278,7 +323,7 @@ static sdb_status enter_layer_end(struct scan *scan, struct btree_place place)
 
     place.layers = layers + 1;
     place.end = true;
-    TRY(load(scan, place, true, false));
+    TRY(load(scan, place, true, false, 0));
     if (scan->leaf.layers > layers) {
         scan->slot = node_count(scan->leaf.node);
         scan->version = scan->version_count;
@@ -296,10 +341,14 @@ sdb_status sdb__scan_prev(struct scan *scan)
         struct btree_place place;
         int order = has_slot ? 1 : -1; /* slot's key against version's */
 
+        if (has_slot && scan->slot <= scan->leaf.from) {
+            TRY(load_rest(scan, true));
+            continue;
+        }
         if (!has_slot && !has_version) {
             TRY(ready_room(scan));
             if (!sdb__btree_leaf_before(&scan->leaf, scan->room.data, &place)) return SDB_END;
-            TRY(load(scan, place, true, false));
+            TRY(load(scan, place, true, false, 0));
             continue;
         }
         if (has_slot && (has_version || is_layer(scan, scan->slot - 1)))
@@ -321,16 +370,16 @@ sdb_status sdb__scan_prev(struct scan *scan)
 
 sdb_status sdb__scan_seek(struct scan *scan, struct bytes key, bool behind)
 {
-    TRY(load(scan, (struct btree_place){key, BTREE_NATURAL, false}, false, behind));
+    TRY(load(scan, (struct btree_place){key, BTREE_NATURAL, false}, false, behind, SEEK_CELLS));
     return sdb__scan_next(scan);
 }
 
 sdb_status sdb__scan_seek_before(struct scan *scan, const struct bytes *key)
 {
     if (key) {
-        TRY(load(scan, (struct btree_place){*key, BTREE_NATURAL, false}, true, false));
+        TRY(load(scan, (struct btree_place){*key, BTREE_NATURAL, false}, true, false, SEEK_CELLS));
     } else {
-        TRY(load(scan, (struct btree_place){{NULL, 0}, 0, true}, true, false));
+        TRY(load(scan, (struct btree_place){{NULL, 0}, 0, true}, true, false, 0));
         scan->slot = node_count(scan->leaf.node);
         scan->version = scan->version_count;
     }

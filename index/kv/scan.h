@@ -37,6 +37,8 @@ struct scan {
 };
 
 void sdb__scan_init(struct scan *scan, sdb_keyspace *keyspace, const struct snapshot *snapshot);
+/* Sets a scan up for another keyspace or snapshot of the same database, keeping its memory. */
+void sdb__scan_reset(struct scan *scan, sdb_keyspace *keyspace, const struct snapshot *snapshot);
 void sdb__scan_done(struct scan *scan);
 
 /* To the first entry with a key >= key (`behind`: > key). SDB_END if there is none. */

@@ -3,10 +3,30 @@
  * txn.c: transactions from begin to end, and the changes in them.
  *
  * Idea: a transaction is a snapshot and a write set. Ended ones are kept for the next to begin, so
- * a transaction costs no allocation.
+ * a transaction costs no allocation. A serializable one that may write has a read set too, and
+ * commits only if nothing in it was changed since the snapshot (commit.c).
+ *
+ * Why that is serializable. Let W be the serializable transactions that wrote, in commit order.
+ *   When one of them commits as number c, under the lock that orders all commits, what it read at
+ *   its snapshot s is what it would read at c − 1: validation found no change between the two in
+ *   any range that it passed, and what a range does not hold it would not have met. So it does what
+ *   it would have done alone, between c − 1 and c. Batches read nothing, and hold by themselves. A
+ *   transaction that wrote nothing, whatever it read, saw the state just behind commit s, and is
+ *   placed there: the commits before it are the ones it saw, those behind are the ones it did not.
+ *   It needs no validation, which excludes the anomaly of Fekete et al. 2004: that one needs two
+ *   writers which together are not serial, and W has none. The order also agrees with the clock:
+ *   who begins after a commit has returned sees it.
+ * A commit may be seen before it is durable. The log is in commit order, so a crash takes away an
+ *   end of the order, and what is left is serial like the whole.
+ * Writers that are only isolated by snapshots may run among them. What they write may rest on what
+ *   was no longer so; what serializable ones write does not, given what they found.
+ *
  * Invariants: I1 a batch has no snapshot and so never conflicts. I2 a transaction object is in
- *   idle_txns or the caller's, never both.
- * Costs: two short locks to begin, one to end. Not here: what a commit does (commit.c).
+ *   idle_txns or the caller's, never both. I3 what a serializable transaction that may write
+ *   has been told of committed data, or of its absence, is in its read set when the call returns.
+ * Costs: two short locks to begin, one to end.
+ * Source: backward validation, Kung & Robinson, TODS 1981; against versions, Neumann et al. 2015.
+ * Not here: what a commit does (commit.c); which ranges cursors pass (cursor.c).
  */
 #include <inttypes.h>
 #include <string.h>
@@ -19,7 +39,9 @@ enum { IDLE_MOST = 16, RUN_TIMEOUT_MS = 10000, RUN_PAUSE_FIRST_US = 20, RUN_PAUS
 
 static void txn_free(sdb_txn *txn)
 {
+    sdb__cursor_free(txn->spare);
     sdb__writes_done(&txn->writes);
+    sdb__reads_done(&txn->reads);
     sdb__buffer_done(txn->db->allocator, &txn->value);
     sdb__mem_free(txn->db->allocator, txn);
 }
@@ -52,6 +74,7 @@ static sdb_txn *txn_take(sdb_db *db)
         if (txn) {
             txn->db = db;
             sdb__writes_init(&txn->writes, db->allocator, false);
+            sdb__reads_init(&txn->reads, db->allocator);
         }
     }
     return txn;
@@ -64,6 +87,7 @@ static void txn_put(sdb_db *db, sdb_txn *txn)
 
     if (txn) {
         sdb__writes_reset(&txn->writes);
+        if (txn->reads.active) sdb__reads_reset(&txn->reads, false, false);
         if (txn->value.capacity > 65536) sdb__buffer_done(db->allocator, &txn->value);
         txn->has_snapshot = false;
     }
@@ -79,15 +103,25 @@ static void txn_put(sdb_db *db, sdb_txn *txn)
     if (txn && !kept) txn_free(txn);
 }
 
+/* Remembers what is read, as far as the commit will ask for it (I3). */
+static void begin_reads(sdb_txn *txn)
+{
+    bool writes = (txn->flags & SDB_TXN_WRITE) && !(txn->flags & SDB_TXN_BATCH);
+    bool validates = writes && ((txn->flags & SDB_TXN_SERIALIZABLE) ||
+                                (txn->db->options.flags & SDB_OPEN_SERIALIZABLE));
+
+    if (writes || txn->reads.sees) sdb__reads_reset(&txn->reads, validates, writes && !validates);
+}
+
 sdb_status sdb_txn_begin(sdb_db *db, unsigned flags, sdb_txn **out_txn)
 {
     sdb_txn *txn;
 
     if (!db || !out_txn) return FAIL(SDB_INVALID, "sdb_txn_begin: an argument is NULL");
-    if (flags & ~(unsigned)(SDB_TXN_WRITE | SDB_TXN_BATCH))
+    if (flags & ~(unsigned)(SDB_TXN_WRITE | SDB_TXN_BATCH | SDB_TXN_SERIALIZABLE))
         return FAIL(SDB_INVALID, "sdb_txn_begin: flags %#x are unknown", flags);
     TRY(sdb__db_alive(db));
-    if (flags && db->readonly)
+    if ((flags & (SDB_TXN_WRITE | SDB_TXN_BATCH)) && db->readonly)
         return FAIL(SDB_READONLY, "%s is open for reading only", db->path);
     txn = txn_take(db);
     if (!txn) {
@@ -99,6 +133,7 @@ sdb_status sdb_txn_begin(sdb_db *db, unsigned flags, sdb_txn **out_txn)
     txn->cursors = NULL;
     txn->writes.indexed = !(flags & SDB_TXN_BATCH);
     txn->has_snapshot = !(flags & SDB_TXN_BATCH);
+    begin_reads(txn);
     if (txn->has_snapshot) sdb__snapshot_open(db, &txn->snapshot);
     *out_txn = txn;
     return SDB_OK;
@@ -118,7 +153,7 @@ void sdb_txn_abort(sdb_txn *txn)
 /* Frees what dropped keyspaces left, if nobody else will. */
 static sdb_status tidy(sdb_db *db)
 {
-    if (db->has_worker || atomic_load_explicit(&db->unfreed, memory_order_relaxed) == 0)
+    if (db->has_workers || atomic_load_explicit(&db->unfreed, memory_order_relaxed) == 0)
         return SDB_OK;
     return sdb__keyspaces_tidy(db);
 }
@@ -140,8 +175,8 @@ sdb_status sdb_txn_commit(sdb_txn *txn)
         TRY(sdb__db_alive(db));
         return tidy(db);
     }
-    status = sdb__commit(db, &txn->writes, txn->has_snapshot ? &txn->snapshot : NULL,
-                         txn->durability);
+    status = sdb__commit(db, &txn->writes, &txn->reads,
+                         txn->has_snapshot ? &txn->snapshot : NULL, txn->durability);
     txn_put(db, txn);
     return status == SDB_OK ? tidy(db) : status;
 }
@@ -186,13 +221,14 @@ sdb_status sdb_savepoint_set(sdb_txn *txn, uint64_t *out_savepoint)
 sdb_status sdb_savepoint_rollback(sdb_txn *txn, uint64_t savepoint)
 {
     if (!txn) return FAIL(SDB_INVALID, "sdb_savepoint_rollback: txn is NULL");
-    return sdb__writes_rollback(&txn->writes, savepoint);
+    TRY(sdb__writes_rollback(&txn->writes, savepoint));
+    sdb__cursors_unsettle(txn);
+    return SDB_OK;
 }
 
 /* ---- changes ------------------------------------------------------------------------------ */
 
-/* Refuses a change that can never be. */
-static sdb_status check_change(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
+sdb_status sdb__txn_may_change(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
                                sdb_slice value)
 {
     TRY(sdb__db_alive(keyspace->db));
@@ -216,15 +252,14 @@ static sdb_status check_change(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice k
     return SDB_OK;
 }
 
-/* Adds a change to the transaction, or commits it by itself. */
-static sdb_status change(sdb_txn *txn, sdb_keyspace *keyspace, enum op_code code, sdb_slice key,
-                         sdb_slice value)
+sdb_status sdb__txn_change(sdb_txn *txn, sdb_keyspace *keyspace, enum op_code code, sdb_slice key,
+                           sdb_slice value)
 {
     sdb_txn *own = NULL;
     uint32_t page_size;
     sdb_status status;
 
-    TRY(check_change(txn, keyspace, key, value));
+    TRY(sdb__txn_may_change(txn, keyspace, key, value));
     if (!txn) TRY(sdb_txn_begin(keyspace->db, SDB_TXN_BATCH, &own));
     page_size = sdb__pager_page_size(keyspace->db->pager);
     status = sdb__writes_add(own ? &own->writes : &txn->writes, code, keyspace->tree.id,
@@ -239,7 +274,7 @@ static sdb_status change(sdb_txn *txn, sdb_keyspace *keyspace, enum op_code code
 sdb_status sdb_put(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slice value)
 {
     if (!keyspace) return FAIL(SDB_INVALID, "sdb_put: keyspace is NULL");
-    return change(txn, keyspace, OP_PUT, key, value);
+    return sdb__txn_change(txn, keyspace, OP_PUT, key, value);
 }
 
 /* Whether the transaction sees a value for the key. */
@@ -250,10 +285,11 @@ static sdb_status has_key(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, b
 
     TRY(sdb__txn_may_read(txn, keyspace));
     if (sdb__writes_find(&txn->writes, keyspace->tree.id, bytes_of(key), &op)) {
-        *out_has = op.code == OP_PUT;
+        *out_has = op.code != OP_DEL;
         return SDB_OK;
     }
     status = sdb__read_committed(keyspace, bytes_of(key), &txn->snapshot, NULL);
+    if (status >= SDB_OK) reads_add_key(&txn->reads, keyspace->tree.id, bytes_of(key));
     *out_has = status == SDB_OK;
     return status == SDB_NOTFOUND ? SDB_OK : status;
 }
@@ -263,11 +299,11 @@ sdb_status sdb_insert(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_s
     bool has;
 
     if (!txn || !keyspace) return FAIL(SDB_INVALID, "sdb_insert: an argument is NULL");
-    TRY(check_change(txn, keyspace, key, value));
+    TRY(sdb__txn_may_change(txn, keyspace, key, value));
     TRY(has_key(txn, keyspace, key, &has));
     if (has)
         return FAIL(SDB_EXISTS, "the key is in keyspace \"%s\" already", keyspace->name);
-    return change(txn, keyspace, OP_PUT, key, value);
+    return sdb__txn_change(txn, keyspace, OP_PUT, key, value);
 }
 
 sdb_status sdb_del(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key)
@@ -275,10 +311,10 @@ sdb_status sdb_del(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key)
     bool has = true;
 
     if (!keyspace) return FAIL(SDB_INVALID, "sdb_del: keyspace is NULL");
-    TRY(check_change(txn, keyspace, key, (sdb_slice){NULL, 0}));
+    TRY(sdb__txn_may_change(txn, keyspace, key, (sdb_slice){NULL, 0}));
     if (txn && (txn->flags & SDB_TXN_WRITE) && !(txn->flags & SDB_TXN_BATCH))
         TRY(has_key(txn, keyspace, key, &has));
     if (!has)
         return FAIL(SDB_NOTFOUND, "there is no such key in keyspace \"%s\"", keyspace->name);
-    return change(txn, keyspace, OP_DEL, key, (sdb_slice){NULL, 0});
+    return sdb__txn_change(txn, keyspace, OP_DEL, key, (sdb_slice){NULL, 0});
 }

@@ -37,6 +37,7 @@ struct tree {
     uint64_t root;
     uint32_t id;
     bool is_dropped; /* being freed from its end: its right edge may be missing */
+    bool is_cut;     /* dropped, and a part of its keyspace's tree: with any fences */
     char name[SDB_KEYSPACE_NAME_MAX + 1];
 };
 
@@ -105,6 +106,8 @@ static const char *show_tree(const struct walk *w, unsigned layer, char to[TEXT_
 
     if (w->tree->id == CATALOG_TREE)
         (void)snprintf(to, TEXT_ROOM, "the catalog");
+    else if (w->tree->is_cut)
+        (void)snprintf(to, TEXT_ROOM, "what was cut off keyspace %" PRIu32, w->tree->id);
     else if (w->tree->is_dropped)
         (void)snprintf(to, TEXT_ROOM, "dropped keyspace %" PRIu32, w->tree->id);
     else
@@ -196,6 +199,7 @@ static const char *judge_node(const struct walk *w, struct node n, const struct 
     if (e->is_root ? node_level(n) >= LEVELS_MOST : node_level(n) != e->level)
         return "has the wrong level";
     *out_enter = true;
+    if (e->is_root && e->layer == 0 && w->tree->is_cut) return NULL;
     if (!same(lower, e->lower)) return "begins at another key than its parent says";
     if (!upper_suits(n, e)) return "ends at another key than its parent says";
     if (node_level(n) == 0) return NULL;
@@ -353,6 +357,10 @@ static sdb_status catalog_entry(struct walk *w, struct bytes key, enum node_kind
                   (uint32_t)key.data[3] << 8 | key.data[4];
         tree.root = get_u64(value.data);
         tree.is_dropped = true;
+    } else if (key.data[0] == 'c' && key.size == 9 && value.size == 4) {
+        tree.id = get_u32(value.data);
+        tree.root = be64toh(get_u64(key.data + 1));
+        tree.is_dropped = tree.is_cut = true;
     } else {
         return catalog_problem(w, key, "has no known form");
     }
@@ -441,7 +449,8 @@ static int compare_trees(const void *a, const void *b)
 {
     const struct tree *x = a, *y = b;
 
-    return (x->id > y->id) - (x->id < y->id);
+    if (x->id != y->id) return x->id < y->id ? -1 : 1;
+    return x->is_cut - y->is_cut; /* the keyspace itself comes first */
 }
 
 /* Reports keyspace numbers that cannot be. */
@@ -455,7 +464,7 @@ static void judge_trees(struct walk *w)
             sdb__verify_problem(w->run, "the catalog: keyspace '%s' has the impossible number %"
                                 PRIu32 ": the database cannot be opened; restore a backup",
                                 tree->name, tree->id);
-        if (i && tree->id == w->trees[i - 1].id)
+        if (i && tree->id == w->trees[i - 1].id && !tree->is_cut)
             sdb__verify_problem(w->run, "the catalog: keyspaces '%s' and '%s' have the same number "
                                 "%" PRIu32 ": the database cannot be opened; restore a backup",
                                 w->trees[i - 1].name, tree->name, tree->id);

@@ -183,6 +183,24 @@ uint64_t sdb__versions_newest(struct versions *v, uint32_t keyspace, struct byte
     return commit;
 }
 
+bool sdb__versions_touched(struct versions *v, uint32_t keyspace, struct bytes lower,
+                           const struct bytes *upper, uint64_t since)
+{
+    struct skip_node *node;
+    bool touched = false;
+
+    if (atomic_load_explicit(&v->count, memory_order_acquire) == 0) return false;
+    (void)pthread_rwlock_rdlock(&v->lock);
+    for (node = sdb__skip_seek(&v->keys, keyspace, lower.data, lower.size);
+         node && node->group == keyspace && !touched; node = skip_next(node)) {
+        if (upper && compare_bytes(node->key, node->key_size, upper->data, upper->size) >= 0)
+            break;
+        touched = key_of(node)->newest->commit > since;
+    }
+    (void)pthread_rwlock_unlock(&v->lock);
+    return touched;
+}
+
 /* The version of a key that a snapshot reads, or NULL. */
 static const struct version *pick(struct skip_node *node, uint64_t snapshot)
 {

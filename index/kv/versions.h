@@ -58,6 +58,10 @@ void sdb__versions_prune(struct versions *v, uint64_t limit);
 /* The number of the newest commit that left a version of this key; 0 if none is kept. */
 uint64_t sdb__versions_newest(struct versions *v, uint32_t keyspace, struct bytes key);
 
+/* True when a commit newer than `since` left a version of a key >= lower and < *upper (or NULL). */
+bool sdb__versions_touched(struct versions *v, uint32_t keyspace, struct bytes lower,
+                           const struct bytes *upper, uint64_t since);
+
 /*
  * What the key had for a snapshot: called under the store's lock, with NULL when the tree's value
  * is right. What it says is the answer.

@@ -5,9 +5,12 @@
  * Idea: operations are encoded once, in the log's form, into chunks; a skip list leads to the
  * newest one of each key. An operation that a later one replaces is only marked, and unmarked again
  * when a savepoint is rolled back.
- * Invariants: I1 an operation lies whole in one chunk and does not move. I2 exactly one operation
- *   of each indexed key is not superseded, and the index leads to it.
- * Costs: a copy of key and value; for an indexed set one skip-list search a change.
+ * Invariants: I1 an operation lies whole in one chunk and does not move. I2 of the operations of an
+ *   indexed key, the newest and what lies below merges is not superseded, and the index leads to
+ *   it. I3 an operation that a later
+ *   range covers is superseded, and the index does not lead to it.
+ * Costs: a copy of key and value; for an indexed set one skip-list search a change. A range moves
+ *   the ranges behind it, and removes the entries in it.
  * Not here: spilling to disk; merging superseded operations away (they are logged too).
  */
 #include "index/kv/writeset.h"
@@ -53,7 +56,7 @@ void sdb__writes_reset(struct write_set *w)
     w->last = w->first;
     w->count = w->undo_count = w->mark_count = 0;
     w->bytes = 0;
-    w->large = 0;
+    w->large = w->range_ops = w->merges = 0;
     w->index = (struct skiplist){.random = random};
     sdb__arena_reset(&w->nodes);
 }
@@ -63,6 +66,7 @@ void sdb__writes_done(struct write_set *w)
     free_chunks(w, w->first);
     sdb__arena_done(&w->nodes);
     sdb__mem_free(w->allocator, w->undo);
+    sdb__mem_free(w->allocator, w->ranges);
     sdb__mem_free(w->allocator, w->marks);
     *w = (struct write_set){.allocator = w->allocator};
 }
@@ -88,13 +92,12 @@ static sdb_status make_room(struct write_set *w, size_t size)
     return SDB_OK;
 }
 
-static uint8_t **entry_op(struct skip_node *node)
+static struct write_link *entry_link(struct skip_node *node)
 {
-    return (uint8_t **)(void *)((char *)node + skip_node_size(node->levels));
+    return (struct write_link *)(void *)((char *)node + skip_node_size(node->levels));
 }
 
-/* Reads the operation at `at`, which is one of ours. */
-static struct op read_own(const uint8_t *at)
+struct op sdb__writes_op(const uint8_t *at)
 {
     struct op op = {0};
     size_t size = sdb__op_read(at, at + OP_HEAD_MOST + SDB_KEY_MAX + (size_t)SDB_VALUE_MAX, &op);
@@ -105,8 +108,9 @@ static struct op read_own(const uint8_t *at)
 }
 
 /* Memory for what the index will need, so that nothing can fail once the operation is written. */
-static sdb_status prepare_index(struct write_set *w, uint32_t keyspace, struct bytes key,
-                                struct skip_node **out_entry, bool *out_new)
+static sdb_status prepare_index(struct write_set *w, enum op_code code, uint32_t keyspace,
+                                struct bytes key, struct skip_node **out_entry, bool *out_new,
+                                struct write_link **out_below)
 {
     struct skip_node *entry = sdb__skip_find(&w->index, keyspace, key.data, key.size);
 
@@ -117,42 +121,56 @@ static sdb_status prepare_index(struct write_set *w, uint32_t keyspace, struct b
     if (!entry) {
         unsigned height = sdb__skip_height(&w->index);
 
-        entry = sdb__arena_alloc(&w->nodes, skip_node_size(height) + sizeof(uint8_t *));
+        entry = sdb__arena_alloc(&w->nodes, skip_node_size(height) + sizeof(struct write_link));
         if (!entry) return SDB_NOMEM;
         entry->levels = height;
         entry->group = keyspace;
+        *entry_link(entry) = (struct write_link){NULL, NULL};
+    } else if (code == OP_MERGE) {
+        *out_below = sdb__arena_alloc(&w->nodes, sizeof **out_below);
+        if (!*out_below) return SDB_NOMEM;
     }
     *out_entry = entry;
     return SDB_OK;
 }
 
-/* Lets the index lead to the operation at `at`. */
-static void set_index(struct write_set *w, struct skip_node *entry, bool is_new, uint8_t *at)
+/* Marks all that a link leads to as superseded, or not. */
+static void set_superseded(const struct write_link *link, bool superseded)
 {
-    if (w->mark_count)
-        w->undo[w->undo_count++] = (struct write_undo){entry, is_new ? NULL : *entry_op(entry)};
+    for (; link; link = link->before)
+        *link->at = (uint8_t)(superseded ? *link->at | OP_SUPERSEDED : *link->at & ~OP_SUPERSEDED);
+}
+
+/*
+ * Lets the index lead to the operation at `at`. `below`, for a merge that finds something: where
+ * that is remembered.
+ */
+static void set_index(struct write_set *w, struct skip_node *entry, bool is_new, uint8_t *at,
+                      struct write_link *below)
+{
+    struct write_link *link = entry_link(entry);
+
+    if (w->mark_count) w->undo[w->undo_count++] = (struct write_undo){entry, *link, false};
     if (is_new) {
-        struct op op = read_own(at);
+        struct op op = sdb__writes_op(at);
 
         entry->key = op.key.data;
         entry->key_size = op.key.size;
         sdb__skip_insert(&w->index, entry);
+    } else if (below) {
+        *below = *link;
     } else {
-        **entry_op(entry) |= OP_SUPERSEDED;
+        set_superseded(link, true);
     }
-    *entry_op(entry) = at;
+    *link = (struct write_link){at, below};
 }
 
-sdb_status sdb__writes_add(struct write_set *w, enum op_code code, uint32_t keyspace,
-                           struct bytes key, struct bytes value, bool is_large)
+/* Encodes an operation behind the others; there is room. Returns where it stands. */
+static uint8_t *write_op(struct write_set *w, enum op_code code, uint32_t keyspace,
+                         struct bytes key, struct bytes value)
 {
-    struct skip_node *entry = NULL;
-    bool is_new = false;
-    uint8_t *at, *to;
+    uint8_t *at = w->last->data + w->last->used, *to = at;
 
-    TRY(make_room(w, OP_HEAD_MOST + key.size + value.size));
-    if (w->indexed) TRY(prepare_index(w, keyspace, key, &entry, &is_new));
-    at = to = w->last->data + w->last->used;
     to += sdb__op_head(to, code, keyspace, key.size, value.size);
     if (key.size) memcpy(to, key.data, key.size);
     to += key.size;
@@ -161,20 +179,184 @@ sdb_status sdb__writes_add(struct write_set *w, enum op_code code, uint32_t keys
     w->last->used += (size_t)(to - at);
     w->bytes += (size_t)(to - at);
     w->count++;
+    return at;
+}
+
+sdb_status sdb__writes_add(struct write_set *w, enum op_code code, uint32_t keyspace,
+                           struct bytes key, struct bytes value, bool is_large)
+{
+    struct write_link *below = NULL;
+    struct skip_node *entry = NULL;
+    bool is_new = false;
+    uint8_t *at;
+
+    TRY(make_room(w, OP_HEAD_MOST + key.size + value.size));
+    if (w->indexed) TRY(prepare_index(w, code, keyspace, key, &entry, &is_new, &below));
+    at = write_op(w, code, keyspace, key, value);
     w->large += is_large;
-    if (w->indexed) set_index(w, entry, is_new, at);
+    w->merges += code == OP_MERGE;
+    if (w->indexed) set_index(w, entry, is_new, at, below);
     return SDB_OK;
 }
+
+/* ---- ranges ------------------------------------------------------------------------------- */
+
+/* Orders by keyspace, then lower bound. */
+static int compare_range(const struct write_range *r, uint32_t keyspace, struct bytes lower)
+{
+    if (r->keyspace != keyspace) return r->keyspace < keyspace ? -1 : 1;
+    return compare_bytes(r->lower.data, r->lower.size, lower.data, lower.size);
+}
+
+/* How many ranges have a lower bound <= lower, those of lesser keyspaces included. */
+static size_t ranges_before(const struct write_set *w, uint32_t keyspace, struct bytes lower)
+{
+    size_t low = 0, high = w->range_ops;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (compare_range(&w->ranges[middle], keyspace, lower) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Finds out anew, from range `at` on, which ones reach farthest. */
+static void set_reach(struct write_set *w, size_t at)
+{
+    for (; at < w->range_ops; at++) {
+        struct write_range *r = &w->ranges[at];
+        const struct write_range *best;
+
+        r->reach = at;
+        if (at == 0 || w->ranges[at - 1].keyspace != r->keyspace) continue;
+        best = &w->ranges[w->ranges[at - 1].reach];
+        if (!best->has_upper ||
+            (r->has_upper && compare_bytes(best->upper.data, best->upper.size, r->upper.data,
+                                           r->upper.size) >= 0))
+            r->reach = w->ranges[at - 1].reach;
+    }
+}
+
+const struct write_range *sdb__writes_covering(const struct write_set *w, uint32_t keyspace,
+                                               struct bytes key)
+{
+    size_t before = w->indexed ? ranges_before(w, keyspace, key) : 0;
+    const struct write_range *r;
+
+    if (before == 0 || w->ranges[before - 1].keyspace != keyspace) return NULL;
+    r = &w->ranges[w->ranges[before - 1].reach];
+    if (r->has_upper && compare_bytes(key.data, key.size, r->upper.data, r->upper.size) >= 0)
+        return NULL;
+    return r;
+}
+
+/* The first entry of the index in a range, behind `after` if that is given; NULL: no more. */
+static struct skip_node *entry_in(const struct write_set *w, uint32_t keyspace, struct bytes lower,
+                                  const struct bytes *upper, const struct skip_node *after)
+{
+    struct skip_node *entry = after ? skip_next(after)
+                                    : sdb__skip_seek(&w->index, keyspace, lower.data, lower.size);
+
+    if (!entry || entry->group != keyspace) return NULL;
+    if (upper && compare_bytes(entry->key, entry->key_size, upper->data, upper->size) >= 0)
+        return NULL;
+    return entry;
+}
+
+/* Takes the entries in a range out of the index; the memory to undo it is there. */
+static void hide_entries(struct write_set *w, uint32_t keyspace, struct bytes lower,
+                         const struct bytes *upper)
+{
+    struct skip_node *entry;
+
+    while ((entry = entry_in(w, keyspace, lower, upper, NULL)) != NULL) {
+        struct write_link *link = entry_link(entry);
+
+        set_superseded(link, true);
+        if (w->mark_count) w->undo[w->undo_count++] = (struct write_undo){entry, *link, true};
+        sdb__skip_remove(&w->index, entry);
+    }
+}
+
+/* Remembers the range whose operation, the newest, stands at `at`. */
+static void add_range(struct write_set *w, const uint8_t *at)
+{
+    struct op op = sdb__writes_op(at);
+    size_t to = ranges_before(w, op.keyspace, op.key);
+
+    memmove(w->ranges + to + 1, w->ranges + to, (w->range_ops - to) * sizeof *w->ranges);
+    w->ranges[to] = (struct write_range){.keyspace = op.keyspace, .lower = op.key,
+                                         .upper = op.value, .has_upper = op_upper(&op) != NULL,
+                                         .number = w->range_ops};
+    w->range_ops++;
+    set_reach(w, to);
+}
+
+sdb_status sdb__writes_add_range(struct write_set *w, uint32_t keyspace, struct bytes lower,
+                                 const struct bytes *upper)
+{
+    struct bytes value = upper ? *upper : (struct bytes){NULL, 0};
+    const struct skip_node *entry = NULL;
+    size_t hidden = 0;
+    uint8_t *at;
+
+    TRY(make_room(w, OP_HEAD_MOST + lower.size + value.size));
+    if (!w->indexed) {
+        (void)write_op(w, OP_DELRANGE, keyspace, lower, value);
+        w->range_ops++;
+        return SDB_OK;
+    }
+    TRY(sdb__mem_reserve(w->allocator, &w->ranges, &w->range_capacity, w->range_ops + 1,
+                         sizeof *w->ranges));
+    while (w->mark_count && (entry = entry_in(w, keyspace, lower, upper, entry)) != NULL) hidden++;
+    if (hidden)
+        TRY(sdb__mem_reserve(w->allocator, &w->undo, &w->undo_capacity, w->undo_count + hidden,
+                             sizeof *w->undo));
+    at = write_op(w, OP_DELRANGE, keyspace, lower, value);
+    hide_entries(w, keyspace, lower, upper);
+    add_range(w, at);
+    return SDB_OK;
+}
+
+/* Forgets the ranges from number `count` on. */
+static void drop_ranges(struct write_set *w, size_t count)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; w->indexed && i < w->range_ops; i++)
+        if (w->ranges[i].number < count) w->ranges[kept++] = w->ranges[i];
+    w->range_ops = count;
+    if (w->indexed) set_reach(w, 0);
+}
+
+/* ---- reading ------------------------------------------------------------------------------ */
 
 bool sdb__writes_find(const struct write_set *w, uint32_t keyspace, struct bytes key,
                       struct op *out_op)
 {
-    struct skip_node *entry;
+    struct skip_node *entry = NULL;
 
-    if (w->index.count == 0) return false;
-    entry = sdb__skip_find(&w->index, keyspace, key.data, key.size);
-    if (entry) *out_op = read_own(*entry_op(entry));
-    return entry != NULL;
+    if (w->index.count) entry = sdb__skip_find(&w->index, keyspace, key.data, key.size);
+    if (entry)
+        *out_op = sdb__writes_op(entry_link(entry)->at);
+    else if (w->range_ops && sdb__writes_covering(w, keyspace, key))
+        *out_op = (struct op){.code = OP_DEL, .keyspace = keyspace, .key = key};
+    else
+        return false;
+    return true;
+}
+
+const struct write_link *sdb__writes_chain(const struct write_set *w, uint32_t keyspace,
+                                           struct bytes key)
+{
+    struct skip_node *entry = NULL;
+
+    if (w->index.count) entry = sdb__skip_find(&w->index, keyspace, key.data, key.size);
+    return entry ? entry_link(entry) : NULL;
 }
 
 bool sdb__writes_seek(const struct write_set *w, uint32_t keyspace, struct bytes key, bool behind,
@@ -186,7 +368,7 @@ bool sdb__writes_seek(const struct write_set *w, uint32_t keyspace, struct bytes
         compare_bytes(entry->key, entry->key_size, key.data, key.size) == 0)
         entry = skip_next(entry);
     if (!entry || entry->group != keyspace) return false;
-    *out_op = read_own(*entry_op(entry));
+    *out_op = sdb__writes_op(entry_link(entry)->at);
     return true;
 }
 
@@ -198,7 +380,7 @@ bool sdb__writes_seek_before(const struct write_set *w, uint32_t keyspace, const
     entry = key ? sdb__skip_seek_before(&w->index, keyspace, key->data, key->size)
                 : sdb__skip_seek_before(&w->index, keyspace + 1, NULL, 0);
     if (!entry || entry->group != keyspace) return false;
-    *out_op = read_own(*entry_op(entry));
+    *out_op = sdb__writes_op(entry_link(entry)->at);
     return true;
 }
 
@@ -208,7 +390,8 @@ sdb_status sdb__writes_mark(struct write_set *w, uint64_t *out_serial)
                          sizeof *w->marks));
     w->marks[w->mark_count++] = (struct write_mark){
         .serial = ++w->serial, .chunk = w->last, .used = w->last ? w->last->used : 0,
-        .undo_count = w->undo_count, .count = w->count, .bytes = w->bytes, .large = w->large};
+        .undo_count = w->undo_count, .count = w->count, .bytes = w->bytes, .large = w->large,
+        .range_ops = w->range_ops, .merges = w->merges};
     *out_serial = w->serial;
     return SDB_OK;
 }
@@ -224,12 +407,14 @@ sdb_status sdb__writes_rollback(struct write_set *w, uint64_t serial)
                     (unsigned long long)serial);
     mark = w->marks[at - 1];
     w->mark_count = at;
+    drop_ranges(w, mark.range_ops);
     while (w->undo_count > mark.undo_count) {
         struct write_undo undo = w->undo[--w->undo_count];
 
-        if (undo.before) {
-            *undo.before &= (uint8_t)~OP_SUPERSEDED;
-            *entry_op(undo.entry) = undo.before;
+        if (undo.before.at) {
+            set_superseded(&undo.before, false);
+            *entry_link(undo.entry) = undo.before;
+            if (undo.removed) sdb__skip_insert(&w->index, undo.entry);
         } else {
             sdb__skip_remove(&w->index, undo.entry);
         }
@@ -248,5 +433,6 @@ sdb_status sdb__writes_rollback(struct write_set *w, uint64_t serial)
     w->count = mark.count;
     w->bytes = mark.bytes;
     w->large = mark.large;
+    w->merges = mark.merges;
     return SDB_OK;
 }

@@ -172,6 +172,63 @@ sdb_status grove_del(struct grove *g, struct bytes key, bool refuse)
     return SDB_OK;
 }
 
+/* What a cut told of: values are given up at once, roots kept. */
+struct cuts {
+    struct grove *g;
+    uint64_t *roots;
+    size_t count, capacity;
+};
+
+static sdb_status release_value(void *context, const struct btree_value *value)
+{
+    struct cuts *cuts = context;
+    struct visit v = {.found = true, .old = *value};
+
+    release(cuts->g, &v);
+    return SDB_OK;
+}
+
+static sdb_status keep_root(void *context, uint64_t root)
+{
+    struct cuts *cuts = context;
+
+    if (cuts->count == cuts->capacity) {
+        cuts->capacity = cuts->capacity ? 2 * cuts->capacity : 16;
+        cuts->roots = realloc(cuts->roots, cuts->capacity * sizeof *cuts->roots);
+        ck_assert_ptr_nonnull(cuts->roots);
+    }
+    cuts->roots[cuts->count++] = root;
+    return SDB_OK;
+}
+
+/* Ends what was cut off. */
+static void end_cuts(struct grove *g, struct cuts *cuts)
+{
+    for (size_t i = 0; i < cuts->count; i++) {
+        struct btree part = {g->tree.pager, cuts->roots[i], g->tree.id};
+        bool done = false;
+
+        while (!done) OK(sdb__btree_free_some(&part, &done));
+    }
+    free(cuts->roots);
+}
+
+sdb_status grove_cut(struct grove *g, struct bytes lower, const struct bytes *upper)
+{
+    struct cuts cuts = {.g = g};
+    sdb_status status = sdb__btree_cut(&g->tree, lower, upper, release_value, keep_root, &cuts);
+    bool found;
+    size_t from = grove_find(g, lower, &found);
+    size_t to = upper ? grove_find(g, *upper, &found) : g->count;
+
+    end_cuts(g, &cuts);
+    if (status != SDB_OK || from >= to) return status;
+    for (size_t i = from; i < to; i++) free(g->entries[i].key);
+    memmove(&g->entries[from], &g->entries[to], (g->count - to) * sizeof *g->entries);
+    g->count -= to - from;
+    return SDB_OK;
+}
+
 /* ---- reading ------------------------------------------------------------------------------- */
 
 static void expect_value(struct grove *g, const struct entry *e, const struct btree_value *value)
@@ -293,7 +350,7 @@ static bool walk_leaf(struct walk *w)
     unsigned i;
     bool found;
 
-    OK(sdb__btree_leaf_read(&w->g->tree, w->place, w->backwards, NULL, NULL, &w->leaf));
+    OK(sdb__btree_leaf_read(&w->g->tree, w->place, w->backwards, 0, NULL, NULL, &w->leaf));
     tail = tail_of(w, room);
     i = sdb__node_search(w->leaf.node, tail, &found);
     if (w->place.end && w->leaf.layers == w->place.layers) i = node_count(w->leaf.node);
@@ -388,8 +445,13 @@ static void inspect_layer(struct inspection *in, uint64_t root, unsigned layers)
 
 static void inspect_leaf(struct inspection *in, struct node n, unsigned layers)
 {
+    uint64_t bytes = n.size - sdb__node_room(n);
+
+    if (in->census.leaves < 2) in->census.first[in->census.leaves] = bytes;
+    in->census.last[0] = in->census.last[1];
+    in->census.last[1] = bytes;
     in->census.leaves++;
-    in->census.leaf_bytes += n.size - sdb__node_room(n);
+    in->census.leaf_bytes += bytes;
     for (unsigned i = 0; i < node_count(n); i++) {
         enum node_kind kind;
         struct bytes payload = node_payload(n, i, &kind);

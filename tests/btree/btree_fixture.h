@@ -33,6 +33,7 @@ struct grove {
 struct grove_census {
     uint64_t pages, leaves, layers, extents, entries;
     uint64_t leaf_bytes; /* in use by header, fences, slots and cells of leaves */
+    uint64_t first[2], last[2]; /* the same, of the tree's first and last two leaves (no layers) */
     unsigned height;
 };
 
@@ -51,6 +52,8 @@ size_t grove_find(const struct grove *g, struct bytes key, bool *out_found);
  */
 sdb_status grove_put(struct grove *g, struct bytes key, uint64_t value_size, bool refuse);
 sdb_status grove_del(struct grove *g, struct bytes key, bool refuse);
+/* Removes a range from tree and model, and ends what was cut off. */
+sdb_status grove_cut(struct grove *g, struct bytes lower, const struct bytes *upper);
 /* What the tree says of a key must be what the model says. */
 void grove_expect(struct grove *g, struct bytes key);
 

@@ -262,7 +262,7 @@ static void *read_all_the_time(void *context)
             &there));
         if (!there) ck_abort_msg("a key that nobody touches has gone");
         for (int i = 0; i < 5; i++) {
-            MUST(sdb__btree_leaf_read(&g.tree, place, backwards, NULL, NULL, &leaf));
+            MUST(sdb__btree_leaf_read(&g.tree, place, backwards, 0, NULL, NULL, &leaf));
             expect_order(&leaf);
             if (!(backwards ? sdb__btree_leaf_before(&leaf, to, &place)
                             : sdb__btree_leaf_after(&leaf, to, &place)))

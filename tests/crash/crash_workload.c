@@ -145,18 +145,30 @@ static sdb_status drop_space(struct work *w, unsigned space)
     return status;
 }
 
+/* The seed of what KV_MERGE makes of an entry. */
+static uint64_t merged_seed(struct work *w, const struct work_entry *e, uint64_t seed)
+{
+    sdb_slice old = {w->room, e->size};
+
+    if (!e->present) return kv_merged_seed(NULL, seed);
+    kv_fill(w->room, e->size, e->seed);
+    return kv_merged_seed(&old, seed);
+}
+
 /* One change in a transaction (or, NULL, alone). */
 static sdb_status change(struct work *w, sdb_txn *txn, unsigned space, unsigned key, bool put,
                          uint64_t *difference)
 {
-    struct work_entry *e = &w->entries[space][key];
+    struct work_entry *e = &w->entries[space][key], old = *e;
+    bool merge = put && below(w, 4) == 0;
+    uint64_t kind = below(w, 60), seed = ++w->serial;
+    uint8_t operand[KV_OPERAND];
     sdb_status status;
 
     *difference -= model_sum(w, space, key);
-    *e = (struct work_entry){.present = put, .seed = ++w->serial};
+    *e = (struct work_entry){.present = put, .seed = seed};
+    if (merge) e->seed = merged_seed(w, &old, seed);
     if (put) {
-        uint64_t kind = below(w, 60);
-
         e->size = kind == 0  ? below(w, VALUE_MOST)
                   : kind < 4 ? 900 + below(w, 3000)
                              : below(w, 150);
@@ -164,6 +176,9 @@ static sdb_status change(struct work *w, sdb_txn *txn, unsigned space, unsigned 
         kv_fill(w->room, e->size, e->seed);
     }
     if (!txn) announce(w, *difference);
+    if (merge)
+        return sdb_merge(txn, w->spaces[space], KV_MERGE, work_key(key),
+                         kv_operand(operand, seed, e->size));
     if (put) return sdb_put(txn, w->spaces[space], work_key(key), (sdb_slice){w->room, e->size});
     status = sdb_del(txn, w->spaces[space], work_key(key));
     return status == SDB_NOTFOUND ? SDB_OK : status;
@@ -205,6 +220,42 @@ static sdb_status transaction(struct work *w)
     return status;
 }
 
+static int compare_keys(sdb_slice a, const char *to, size_t size)
+{
+    return compare_bytes(a.data, a.size, to, size);
+}
+
+/* Deletes the keys between two of them, or all from one on. */
+static sdb_status range(struct work *w)
+{
+    char keys[2][4000];
+    sdb_slice bounds[2];
+    sdb_range range = {.lower = &bounds[0], .upper = below(w, 4) ? &bounds[1] : NULL};
+    uint64_t gone = 0;
+    sdb_status status;
+
+    for (unsigned i = 0; i < 2; i++) {
+        sdb_slice key = work_key((unsigned)below(w, WORK_KEYS));
+
+        memcpy(keys[i], key.data, key.size);
+        bounds[i] = (sdb_slice){keys[i], key.size};
+    }
+    if (compare_keys(bounds[0], keys[1], bounds[1].size) >= 0) return SDB_OK;
+    for (unsigned k = 0; k < WORK_KEYS; k++) {
+        sdb_slice key = work_key(k);
+
+        if (compare_keys(key, keys[0], bounds[0].size) < 0 ||
+            (range.upper && compare_keys(key, keys[1], bounds[1].size) >= 0))
+            continue;
+        gone += model_sum(w, 0, k);
+        w->entries[0][k].present = false;
+    }
+    announce(w, 0 - gone);
+    status = sdb_del_range(NULL, w->spaces[0], &range);
+    if (status == SDB_OK) w->promised = w->answered = w->tried;
+    return status;
+}
+
 static sdb_status alone(struct work *w)
 {
     uint64_t difference = 0;
@@ -240,6 +291,7 @@ static sdb_status step(struct work *w, unsigned number)
     unsigned space = 1 + (unsigned)below(w, WORK_SPACES - 1);
     sdb_status status;
 
+    if (number % 23 == 22) return range(w);
     if (number % 29 == 28) return w->spaces[space] ? drop_space(w, space) : make_space(w, space);
     switch (below(w, 16)) {
     case 0: status = sdb_checkpoint(w->db); break;

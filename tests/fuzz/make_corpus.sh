@@ -4,7 +4,7 @@
 # program SDB makes. The first byte of a seed is the target's own; see its head.
 set -eu
 sdb=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-mkdir -p "$2/fuzz_file" "$2/fuzz_log" "$2/fuzz_import"
+mkdir -p "$2/fuzz_file" "$2/fuzz_log" "$2/fuzz_import" "$2/fuzz_history"
 out=$(cd "$2" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/sdb-corpus.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -41,6 +41,55 @@ seed fuzz_import jsonl-key-value 40 <documents
 seed fuzz_import lines 3 <words
 seed fuzz_import dump 4 <all.dump
 
+# ---- histories ----------------------------------------------------------------------------------
+# event PROCESS TYPE F VALUE
+event()
+{
+    printf '{:process %s, :type :%s, :f :%s, :value %s}\n' "$1" "$2" "$3" "$4"
+}
+
+# both PROCESS F IN OUT
+both()
+{
+    event "$1" invoke "$2" "$3"
+    event "$1" ok "$2" "$4"
+}
+{
+    both 0 write 1 1
+    event 1 invoke cas '[1 2]'
+    both 0 read nil 1
+    event 1 info cas '[1 2]'
+    event 2 invoke cas '[7 8]'
+    event 2 fail cas '[7 8]'
+    both 0 read nil 2
+} >register
+seed fuzz_history cas-register 0 <register
+seed fuzz_history etcd 1 <register
+sed -e 's/{:process /INFO  log - /' -e 's/, :[a-z]* /\t/g' -e 's/}$//' register |
+    seed fuzz_history etcd-log 21
+printf '(%s)' "$(both 0 put '"a"' '"a"'; both 1 append '"b"' '"b"'; both 0 get nil '"ab"')" |
+    sed 's/:value/:key "k" :value/' | seed fuzz_history kv 2
+{
+    both 0 txn '[[:append x 1] [:r x nil]]' '[[:append x 1] [:r x [1]]]'
+    event 1 invoke txn '[[:r x nil] [:append y 2]]'
+    both 2 txn '[[:r y nil] [:append x 3]]' '[[:r y []] [:append x 3]]'
+    event 1 ok txn '[[:r x [1]] [:append y 2]]'
+    both 0 txn '[[:r x nil] [:r y nil]]' '[[:r x [1 3]] [:r y [2]]]'
+} >txns
+seed fuzz_history list-append 3 <txns
+printf '[%s\n%s]' '{"process":0,"type":"invoke","f":"txn","value":[["w","x",1],["r","y",null]]},' \
+    '{"process":0,"type":"ok","f":"txn","value":[["w","x",1],["r","y",null]]}' |
+    seed fuzz_history rw-register-json 14
+{
+    both 0 add 2 2
+    both 1 read nil 2
+} | seed fuzz_history counter 5
+{
+    both 0 add 1 1
+    both 1 read nil '#{1}'
+} | seed fuzz_history set 6
+both 0 read nil '{0 10, 1 -2}' | seed fuzz_history bank 7
+
 # ---- files --------------------------------------------------------------------------------------
 "$sdb" --page-size 4K small.sdb 'put a key value'
 seq 300 >numbers.txt
@@ -61,7 +110,9 @@ mkfifo script
 "$sdb" l.sdb <script >said 2>&1 &
 shell=$!
 exec 4>script
-printf 'put a one 1\nput a two 2\ndel a one\nbegin\nput b x y\nput c x z\ncommit\nget c x\n' >&4
+printf 'put a one 1\nput a two 2\ndel a one\nbegin\nput b x y\nput c x z\n' >&4
+printf 'delrange b --prefix w --to z\ndelrange a --from u\nmerge a n add 7\ncommit\n' >&4
+printf 'merge a two append 2\nget c x\n' >&4
 tries=0
 until grep -q z said || [ $tries -gt 200 ]; do
     sleep 0.05

@@ -49,6 +49,8 @@ static void expect_change(size_t i, sdb_change_kind kind, const char *key, const
 
 START_TEST(commits_come_in_order_with_what_they_changed)
 {
+    sdb_slice lower = TEXT("b"), upper = TEXT("d");
+    sdb_range range = {.lower = &lower, .upper = &upper};
     uint64_t number, next;
     sdb_txn *txn;
 
@@ -62,6 +64,8 @@ START_TEST(commits_come_in_order_with_what_they_changed)
     OK(sdb_put(txn, keyspace, TEXT("k"), TEXT("2")));
     OK(sdb_txn_commit(txn));
     OK(sdb_del(NULL, keyspace, TEXT("k")));
+    OK(sdb_merge(NULL, keyspace, SDB_MERGE_APPEND, TEXT("m"), TEXT("end")));
+    OK(sdb_del_range(NULL, keyspace, &range));
     OK(sdb_keyspace_drop(keyspace));
 
     OK(sdb_changes_next(changes, 0, &commit));
@@ -82,6 +86,10 @@ START_TEST(commits_come_in_order_with_what_they_changed)
     next = commit.lsn;
     OK(sdb_changes_next(changes, 0, &commit));
     expect_change(0, SDB_CHANGE_DEL, "k", "");
+    OK(sdb_changes_next(changes, 0, &commit));
+    expect_change(0, SDB_CHANGE_MERGE, "m", "\2end");
+    OK(sdb_changes_next(changes, 0, &commit));
+    expect_change(0, SDB_CHANGE_DEL_RANGE, "b", "d");
     OK(sdb_changes_next(changes, 0, &commit));
     expect_change(0, SDB_CHANGE_KEYSPACE_DROP, "", "");
     IS(sdb_changes_next(changes, 20, &commit), SDB_TIMEOUT);

@@ -518,11 +518,34 @@ START_TEST(group_commits_are_synced_when_the_interval_has_gone)
     lose_power();
     kv_expect(keyspace, "early", NULL);
     kv_put_text(keyspace, "early", "v");
-    atomic_store(&db->last_sync_ns, 0); /* long ago */
+    atomic_store(&db->last_sync_ns, sdb__clock_now_ns() - 7200 * UINT64_C(1000000000));
     kv_put_text(keyspace, "late", "v");
     lose_power();
     kv_expect(keyspace, "early", "v");
     kv_expect(keyspace, "late", "v");
+}
+END_TEST
+
+START_TEST(an_estimate_is_of_what_was_committed_last)
+{
+    sdb_slice upper = TEXT("c");
+    sdb_range range = {.upper = &upper};
+    uint64_t count = 77;
+    sdb_txn *older = begin(SDB_TXN_WRITE);
+
+    kv_put_text(keyspace, "a", "1");
+    kv_put_text(keyspace, "b", "1");
+    kv_put_text(keyspace, "c", "1");
+    OK(sdb_put(older, keyspace, TEXT("aa"), TEXT("own")));
+    OK(sdb_count_approx(keyspace, &range, &count));
+    ck_assert_uint_eq(count, 2);
+    OK(sdb_count_approx(keyspace, NULL, &count));
+    ck_assert_uint_eq(count, 3);
+    sdb_txn_abort(older);
+    IS(sdb_count_approx(keyspace, NULL, NULL), SDB_INVALID);
+    OK(sdb_keyspace_drop(keyspace));
+    IS(sdb_count_approx(keyspace, NULL, &count), SDB_NOTFOUND);
+    ck_assert_uint_eq(count, 3);
 }
 END_TEST
 
@@ -577,6 +600,7 @@ int main(void)
     tcase_add_test(cases, run_repeats_until_there_is_no_conflict);
     tcase_add_test(cases, levels_say_what_survives_power_failure);
     tcase_add_test(cases, group_commits_are_synced_when_the_interval_has_gone);
+    tcase_add_test(cases, an_estimate_is_of_what_was_committed_last);
     tcase_add_test(cases, nonsense_is_answered);
     suite_add_tcase(suite, cases);
     return kv_main(suite);

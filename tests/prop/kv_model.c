@@ -122,6 +122,56 @@ bool slice_begins_with(sdb_slice key, sdb_slice prefix)
            (prefix.size == 0 || memcmp(key.data, prefix.data, prefix.size) == 0);
 }
 
+void universe_range(const struct universe *u, const unsigned numbers[3], uint64_t *random,
+                    sdb_range *range, sdb_slice *bounds, uint8_t *room, unsigned *out_lower,
+                    unsigned *out_upper)
+{
+    unsigned lower = 0, upper = u->count, at;
+
+    *range = (sdb_range){0};
+    if (random_below(random, 3) == 0) {
+        range->prefix = universe_target(u, numbers[0], random, room);
+        range->prefix.size = random_below(random, range->prefix.size + 1);
+        lower = universe_find(u, range->prefix);
+        for (upper = lower; upper < u->count && slice_begins_with(u->keys[upper], range->prefix);)
+            upper++;
+    }
+    if (random_below(random, 3) == 0) {
+        bounds[0] = universe_target(u, numbers[1], random, room + SDB_KEY_MAX + 1);
+        range->lower = &bounds[0];
+        at = universe_find(u, bounds[0]);
+        if (at > lower) lower = at;
+    }
+    if (random_below(random, 3) == 0) {
+        bounds[1] = universe_target(u, numbers[2], random, room + 2 * (SDB_KEY_MAX + 1));
+        range->upper = &bounds[1];
+        at = universe_find(u, bounds[1]);
+        if (at < upper) upper = at;
+    }
+    *out_lower = lower;
+    *out_upper = upper;
+}
+
+static bool is_all_ff(sdb_slice s)
+{
+    const uint8_t *data = s.data;
+
+    for (size_t i = 0; i < s.size; i++)
+        if (data[i] != 0xff) return false;
+    return true;
+}
+
+bool range_is_empty(const sdb_range *range)
+{
+    sdb_slice lower = range->prefix, prefix = range->prefix;
+    const sdb_slice *l = range->lower, *u = range->upper;
+
+    if (l && compare_slices(l, &lower) > 0) lower = *l;
+    if (u && compare_slices(&lower, u) >= 0) return true;
+    return compare_slices(&lower, &prefix) > 0 && !slice_begins_with(lower, prefix) &&
+           !is_all_ff(prefix);
+}
+
 /* ---- generations -------------------------------------------------------------------------- */
 
 static void drop_versions(struct model_version *version)
@@ -203,22 +253,79 @@ struct model_value model_newest(const struct model *m, unsigned generation, unsi
     return version ? version->value : (struct model_value){0};
 }
 
+/* What KV_MERGE makes of a value. */
+static struct model_value merged(struct model_value old, struct model_value operand)
+{
+    uint8_t *bytes = malloc(old.size + 1);
+    sdb_slice slice = {bytes, old.size};
+
+    ck_assert_ptr_nonnull(bytes);
+    kv_fill(bytes, old.size, old.seed);
+    operand.present = true;
+    operand.seed = kv_merged_seed(old.present ? &slice : NULL, operand.seed);
+    free(bytes);
+    return operand;
+}
+
+/* What an own cell comes to on top of a committed value. */
+static struct model_value own_outcome(const struct own_value *own, struct model_value committed)
+{
+    struct model_value value = own->changed ? own->value : committed;
+
+    for (unsigned i = 0; i < own->merge_count; i++) value = merged(value, own->merges[i]);
+    return value;
+}
+
 struct model_value model_see(const struct model *m, const struct view *view, unsigned generation,
                              unsigned key)
 {
     const struct own *own = view->owns[generation];
     const struct model_version *version = m->generations[generation].cells[key];
+    struct model_value committed = {0};
 
-    if (own && own->cells[key].changed) return own->cells[key].value;
     while (version && version->commit > view->snapshot) version = version->older;
-    return version ? version->value : (struct model_value){0};
+    if (version) committed = version->value;
+    return own ? own_outcome(&own->cells[key], committed) : committed;
+}
+
+static struct own *own_of(struct view *view, unsigned generation)
+{
+    if (!view->owns[generation]) view->owns[generation] = calloc(1, sizeof *view->owns[generation]);
+    ck_assert_ptr_nonnull(view->owns[generation]);
+    view->owns[generation]->touched = true;
+    return view->owns[generation];
 }
 
 void view_change(struct view *view, unsigned generation, unsigned key, struct model_value value)
 {
-    if (!view->owns[generation]) view->owns[generation] = calloc(1, sizeof *view->owns[generation]);
-    ck_assert_ptr_nonnull(view->owns[generation]);
-    view->owns[generation]->cells[key] = (struct own_value){true, value};
+    own_of(view, generation)->cells[key] = (struct own_value){.changed = true, .value = value};
+}
+
+bool view_merge(struct view *view, unsigned generation, unsigned key, struct model_value operand)
+{
+    struct own_value *own = &own_of(view, generation)->cells[key];
+
+    if (own->merge_count == MERGES) return false;
+    own->merges[own->merge_count++] = operand;
+    return true;
+}
+
+void view_see(struct view *view, unsigned generation, unsigned key)
+{
+    if (view->serializable) return;
+    view->saw[generation][key] = view->saw_any = true;
+}
+
+void view_del_range(struct view *view, unsigned generation, unsigned lower, unsigned upper,
+                    bool blind)
+{
+    struct own *own = own_of(view, generation);
+
+    for (unsigned k = lower; k < upper; k++) {
+        bool alone = blind && own->cells[k].changed && !own->cells[k].by_range;
+
+        own->cells[k] = (struct own_value){.changed = true, .by_range = !alone};
+    }
 }
 
 static void free_owns(struct own **owns)
@@ -243,15 +350,14 @@ static void copy_owns(struct own **to, struct own *const *from)
 void view_done(struct view *view)
 {
     for (unsigned i = 0; i < view->mark_count; i++) free_owns(view->marks[i].owns);
-    view->mark_count = 0;
     free_owns(view->owns);
+    *view = (struct view){0};
 }
 
 bool view_has_changes(const struct view *view)
 {
     for (unsigned i = 0; i < GENERATIONS; i++)
-        for (unsigned k = 0; view->owns[i] && k < KEYS; k++)
-            if (view->owns[i]->cells[k].changed) return true;
+        if (view->owns[i] && view->owns[i]->touched) return true;
     return false;
 }
 
@@ -270,21 +376,56 @@ void view_rollback(struct view *view, unsigned at)
     while (view->mark_count > at + 1) free_owns(view->marks[--view->mark_count].owns);
 }
 
+void view_read(struct view *view, unsigned generation, unsigned from, unsigned to, size_t bytes)
+{
+    if (!view->serializable) return;
+    for (unsigned k = from; k < to; k++) view->read[generation][k] = true;
+    view->touched[generation] = true;
+    view->read_bytes += bytes;
+}
+
+/* Conflicts with what was read. What was too long to be kept exactly may conflict with anything. */
+static void judge_reads(const struct model *m, const struct view *view, struct verdict *verdict)
+{
+    if (view->read_bytes > READS_BYTES_MOST / 4 && m->commit > view->snapshot)
+        verdict->conflict = true;
+    for (unsigned i = 0; i < m->generation_count; i++) {
+        const struct generation *g = &m->generations[i];
+
+        if (view->touched[i] && g->dropped) verdict->conflict = true;
+        for (unsigned k = 0; view->touched[i] && k < KEYS; k++) {
+            if (!view->read[i][k] || (!g->dropped && !(g->cells[k] &&
+                                                       g->cells[k]->commit > view->snapshot)))
+                continue;
+            verdict->conflict = true;
+            verdict->ok = false;
+        }
+    }
+}
+
 struct verdict model_judge(const struct model *m, const struct view *view, bool blind)
 {
     struct verdict verdict = {0};
+    bool maybe = false;
 
     for (unsigned i = 0; i < m->generation_count; i++) {
         const struct generation *g = &m->generations[i];
 
+        if (view->owns[i] && view->owns[i]->touched && g->dropped) verdict.notfound = true;
         for (unsigned k = 0; view->owns[i] && k < KEYS; k++) {
-            if (!view->owns[i]->cells[k].changed) continue;
-            if (g->dropped) verdict.notfound = true;
-            if (!blind && g->cells[k] && g->cells[k]->commit > view->snapshot)
+            const struct own_value *own = &view->owns[i]->cells[k];
+
+            if (!own->changed && !own->merge_count) continue;
+            if (blind || !g->cells[k] || g->cells[k]->commit <= view->snapshot) continue;
+            if (own->changed || view->saw[i][k])
                 verdict.conflict = true;
+            else if (view->saw_any) /* the filter may err */
+                maybe = true;
         }
     }
     verdict.ok = !verdict.notfound && !verdict.conflict;
+    verdict.conflict |= maybe;
+    if (view->serializable) judge_reads(m, view, &verdict);
     return verdict;
 }
 
@@ -293,13 +434,16 @@ void model_apply(struct model *m, const struct view *view)
     m->commit++;
     for (unsigned i = 0; i < m->generation_count; i++) {
         for (unsigned k = 0; view->owns[i] && k < KEYS; k++) {
+            const struct own_value *own = &view->owns[i]->cells[k];
+            struct model_value newest = model_newest(m, i, k);
             struct model_version *version;
 
-            if (!view->owns[i]->cells[k].changed) continue;
+            if (!own->changed && !own->merge_count) continue;
+            if (own->by_range && !own->merge_count && !newest.present) continue;
             version = malloc(sizeof *version);
             ck_assert_ptr_nonnull(version);
             *version = (struct model_version){m->generations[i].cells[k], m->commit,
-                                              view->owns[i]->cells[k].value};
+                                              own_outcome(own, newest)};
             m->generations[i].cells[k] = version;
         }
     }

@@ -12,7 +12,7 @@
 
 #include "tests/kv/kv_fixture.h"
 
-enum { KEYS = 160, GENERATIONS = 48, MARKS = 4 };
+enum { KEYS = 160, GENERATIONS = 48, MARKS = 4, MERGES = 5 };
 
 struct universe {
     unsigned count;
@@ -30,6 +30,15 @@ unsigned universe_find(const struct universe *u, sdb_slice key);
  */
 sdb_slice universe_target(const struct universe *u, unsigned number, uint64_t *random,
                           uint8_t *room);
+/*
+ * A random range around the keys of three numbers; `bounds` has two places, `room` 3 × (SDB_KEY_MAX
+ * + 1) bytes. *out_lower, *out_upper: the same as numbers.
+ */
+void universe_range(const struct universe *u, const unsigned numbers[3], uint64_t *random,
+                    sdb_range *range, sdb_slice *bounds, uint8_t *room, unsigned *out_lower,
+                    unsigned *out_upper);
+/* True when no key at all can be in the range. */
+bool range_is_empty(const sdb_range *range);
 bool slice_begins_with(sdb_slice key, sdb_slice prefix);
 
 /* A value is known by the number its bytes follow from, and its size. */
@@ -54,10 +63,14 @@ struct generation {
 
 struct own_value {
     bool changed;
+    bool by_range; /* deleted with a range, not by itself: nothing happens if it is not there */
     struct model_value value;
+    unsigned merge_count; /* merged into that, or into what is committed */
+    struct model_value merges[MERGES]; /* operands of KV_MERGE */
 };
 
 struct own {
+    bool touched; /* there is an operation, even if it changes no key */
     struct own_value cells[KEYS];
 };
 
@@ -68,6 +81,12 @@ struct mark {
 
 struct view {
     uint64_t snapshot;
+    bool serializable;
+    bool read[GENERATIONS][KEYS]; /* what it was told of, if it is serializable */
+    bool saw[GENERATIONS][KEYS];  /* keys that it got or came to, if it is not */
+    bool saw_any;
+    bool touched[GENERATIONS];    /* it may have been told that there are no keys of some range */
+    size_t read_bytes;            /* of the keys that bound what was read */
     struct own *owns[GENERATIONS]; /* NULL: nothing changed there */
     struct mark marks[MARKS];
     unsigned mark_count;
@@ -89,12 +108,22 @@ struct model_value model_see(const struct model *m, const struct view *view, uns
 struct model_value model_newest(const struct model *m, unsigned generation, unsigned key);
 
 void view_change(struct view *view, unsigned generation, unsigned key, struct model_value value);
+/* Merges with KV_MERGE. False: the key has MERGES of them already. */
+bool view_merge(struct view *view, unsigned generation, unsigned key, struct model_value operand);
+/* The view has got a key, or come to it. */
+void view_see(struct view *view, unsigned generation, unsigned key);
+/* Deletes keys [lower, upper). `blind`: in a batch, which forgets nothing that it did before. */
+void view_del_range(struct view *view, unsigned generation, unsigned lower, unsigned upper,
+                    bool blind);
 void view_done(struct view *view);
 /* True when the view has any change. */
 bool view_has_changes(const struct view *view);
 void view_mark(struct view *view, uint64_t serial);
 /* Rolls back to mark number `at`; later ones are forgotten. */
 void view_rollback(struct view *view, unsigned at);
+
+/* The view has been told of the keys [from, to) of a generation; `bytes` long are their names. */
+void view_read(struct view *view, unsigned generation, unsigned from, unsigned to, size_t bytes);
 
 /*
  * What a commit of this view must answer. `blind`: a batch, which cannot conflict. A bit for each

@@ -4,6 +4,7 @@
  * evicted all the time.
  */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,6 +136,43 @@ static void change(struct grove *g, struct source *src, unsigned dels)
     grove_expect(g, key);
 }
 
+/* A bound of a range: most often a key that is there, or a beginning of one. */
+static struct bytes draw_bound(struct grove *g, struct source *src, uint8_t *to)
+{
+    struct bytes key = draw_key(src);
+
+    if (g->count && random_below(&src->state, 3)) {
+        const struct entry *e = &g->entries[random_below(&src->state, g->count)];
+
+        key = (struct bytes){e->key, e->key_size};
+    }
+    if (random_below(&src->state, 4) == 0) key.size = random_below(&src->state, key.size + 1);
+    if (key.size) memcpy(to, key.data, key.size);
+    if (key.size && random_below(&src->state, 6) == 0) to[key.size - 1]++;
+    return (struct bytes){to, key.size};
+}
+
+/* Removes a range: from near to wide, and now and then all. */
+static void cut(struct grove *g, struct source *src)
+{
+    static uint8_t rooms[2][GROVE_KEY_MOST + 64];
+    struct bytes lower = draw_bound(g, src, rooms[0]), upper = draw_bound(g, src, rooms[1]);
+    uint64_t kind = random_below(&src->state, 12);
+
+    if (kind == 0) lower.size = 0;
+    if (kind > 1 && kind < 8 && g->count) { /* near: a few keys on */
+        bool found;
+        size_t at = grove_find(g, lower, &found) + random_below(&src->state, 8);
+
+        if (at >= g->count) at = g->count - 1;
+        memcpy(rooms[1], g->entries[at].key, g->entries[at].key_size);
+        upper.size = g->entries[at].key_size;
+    }
+    OK(grove_cut(g, lower, kind < 2 ? NULL : &upper));
+    grove_expect(g, lower);
+    (void)grove_check(g, true);
+}
+
 static void empty_tree(struct grove *g, struct source *src)
 {
     uint64_t order = random_below(&src->state, 3);
@@ -213,6 +251,207 @@ START_TEST(a_tree_agrees_with_a_sorted_array)
 }
 END_TEST
 
+struct cuts_seen {
+    unsigned values, roots;
+    uint64_t root[16];
+};
+
+static sdb_status see_value(void *context, const struct btree_value *value)
+{
+    struct cuts_seen *seen = context;
+
+    ck_assert_ptr_nonnull(value);
+    seen->values++;
+    return SDB_OK;
+}
+
+static sdb_status see_root(void *context, uint64_t root)
+{
+    struct cuts_seen *seen = context;
+
+    ck_assert_uint_lt(seen->roots, 16);
+    seen->root[seen->roots++] = root;
+    return SDB_OK;
+}
+
+START_TEST(a_range_that_is_cut_off_is_gone_and_all_else_stays)
+{
+    uint64_t seed = rig_seed("btree cut", 3000) + (uint64_t)_i;
+    uint32_t page_size = page_sizes[(unsigned)_i / SHAPES % 3];
+    static struct rig rig;
+    struct source src;
+    struct grove g;
+
+    rig_init(&rig, false, seed, page_size, 256);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    src = source_of(&rig, seed, (enum shape)((unsigned)_i % SHAPES));
+    for (unsigned round = 0; round < 24; round++) {
+        for (unsigned step = 0; step < 120; step++) change(&g, &src, 5);
+        cut(&g, &src);
+        if (random_below(&src.state, 4) == 0) OK(rig_checkpoint(&rig));
+        if (round % 8 == 7) grove_scan(&g);
+    }
+    OK(grove_cut(&g, (struct bytes){NULL, 0}, NULL));
+    expect_empty(&rig, &g);
+    free(src.key);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
+/* However large the range: nothing in it is read, and the tree is as full afterwards as before. */
+START_TEST(a_cut_takes_time_by_its_edges)
+{
+    static struct rig rig;
+    struct grove_census census;
+    struct pager_stats before, after;
+    struct grove g;
+    uint8_t keys[2][8];
+    struct bytes upper = {keys[1], 8};
+    bool done = false;
+    struct btree part;
+    uint64_t count = 40000;
+    struct cuts_seen seen = {0};
+
+    rig_init(&rig, false, 1, 4096, 4096);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    for (uint64_t n = 0; n < count; n++) {
+        put_u64(keys[0], htobe64(n));
+        OK(grove_put(&g, (struct bytes){keys[0], 8}, 20, false));
+    }
+    census = grove_check(&g, true);
+    ck_assert_uint_eq(census.height, 3);
+    put_u64(keys[0], htobe64(count / 10));
+    put_u64(keys[1], htobe64(count / 10 * 9));
+    sdb__pager_stats(rig.pager, &before);
+    OK(sdb__btree_cut(&g.tree, (struct bytes){keys[0], 8}, &upper, see_value, see_root, &seen));
+    sdb__pager_stats(rig.pager, &after);
+    ck_assert_uint_le(seen.values, 2 * 200);
+    ck_assert_uint_le(seen.roots, 5);
+    ck_assert_uint_le(after.hits + after.misses - before.hits - before.misses, 150);
+    for (unsigned i = 0; i < seen.roots; i++, done = false) {
+        part = (struct btree){rig.pager, seen.root[i], g.tree.id};
+        while (!done) OK(sdb__btree_free_some(&part, &done));
+    }
+    OK(grove_cut(&g, (struct bytes){keys[0], 8}, &upper)); /* nothing more: now the model, too */
+    census = grove_check(&g, true);
+    ck_assert_uint_eq(census.entries, count / 10 * 2);
+    ck_assert_uint_le(census.leaves, count / 10 * 2 / 80);
+    grove_scan(&g);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
+/* The estimate of the model's entries [from, to) is at most that part of it away. */
+static void expect_estimate(struct grove *g, size_t from, size_t to, double most)
+{
+    struct bytes lower = {g->entries[from].key, g->entries[from].key_size}, upper = {0};
+    uint64_t count;
+    double error;
+
+    if (to < g->count) upper = (struct bytes){g->entries[to].key, g->entries[to].key_size};
+    OK(sdb__btree_estimate(&g->tree, lower, to < g->count ? &upper : NULL, &count));
+    error = (double)count / (double)(to - from) - 1;
+    ck_assert_msg(error <= most && error >= -most, "%llu instead of %zu", (unsigned long long)count,
+                  to - from);
+}
+
+/* Values of any size: the sizes of leaves and nodes vary as much as they can. */
+START_TEST(estimates_are_near_and_small_ones_exact)
+{
+    static struct rig rig;
+    struct pager_stats before, after;
+    uint64_t seed = rig_seed("btree estimate", 4000) + (uint64_t)_i;
+    struct grove_census census;
+    struct grove g;
+    uint8_t key[8];
+    uint64_t most = _i == 0 ? 20 : 250;
+
+    rig_init(&rig, false, 1, 4096, 8192);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    for (unsigned n = 0; n < 30000; n++) {
+        put_u64(key, random_next(&seed));
+        OK(grove_put(&g, (struct bytes){key, 8}, _i == 0 ? most : random_below(&seed, most),
+                     false));
+    }
+    census = grove_check(&g, true);
+    ck_assert_uint_ge(census.height, 3);
+    for (unsigned n = 0; n < 300; n++) {
+        size_t size = 1 + random_below(&seed, n % 3 ? g.count : 10);
+        size_t from = random_below(&seed, g.count - size + 1);
+
+        expect_estimate(&g, from, from + size, size <= 10 ? 0 : _i == 0 ? 0.15 : 0.25);
+    }
+    sdb__pager_stats(rig.pager, &before);
+    expect_estimate(&g, 0, g.count, _i == 0 ? 0.15 : 0.25);
+    sdb__pager_stats(rig.pager, &after);
+    ck_assert_uint_le(after.hits - before.hits, 3 * 64 * census.height);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
+/* Long keys: layers in layers; an estimate need not be near, but must be an answer. */
+START_TEST(estimates_go_through_layers)
+{
+    static struct rig rig;
+    static uint8_t rooms[2][GROVE_KEY_MOST + 64];
+    uint64_t seed = rig_seed("btree estimate in layers", 5000) + (uint64_t)_i;
+    struct source src;
+    struct grove g;
+
+    rig_init(&rig, false, seed, 4096, 256);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    src = source_of(&rig, seed, _i % 2 ? LAYERED : LONG);
+    for (unsigned step = 0; step < 600; step++) change(&g, &src, 10);
+    for (unsigned n = 0; n < 200; n++) {
+        struct bytes lower = draw_bound(&g, &src, rooms[0]), upper = draw_bound(&g, &src, rooms[1]);
+        size_t at = random_below(&seed, g.count);
+        uint64_t count;
+
+        OK(sdb__btree_estimate(&g.tree, lower, n % 5 ? &upper : NULL, &count));
+        ck_assert_uint_le(count, 100 * g.count);
+        if (at + 1 < g.count) expect_estimate(&g, at, at + 1, 0);
+    }
+    free(src.key);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
+START_TEST(a_layer_counts_as_what_it_holds)
+{
+    static struct rig rig;
+    uint8_t key[300];
+    uint64_t count;
+    struct grove g;
+
+    rig_init(&rig, false, 1, 4096, 256);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    memset(key, 'k', sizeof key);
+    for (unsigned n = 0; n < 30; n++) { /* ten layers of three keys */
+        key[0] = (uint8_t)(n / 3);
+        key[299] = (uint8_t)(n % 3);
+        OK(grove_put(&g, (struct bytes){key, sizeof key}, 5, false));
+    }
+    OK(sdb__btree_estimate(&g.tree, (struct bytes){NULL, 0}, NULL, &count));
+    ck_assert_uint_eq(count, 30);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
 START_TEST(a_tree_that_is_ended_leaves_nothing)
 {
     uint64_t seed = rig_seed("btree end", 2000) + (uint64_t)_i;
@@ -247,34 +486,94 @@ START_TEST(a_tree_that_is_ended_leaves_nothing)
 }
 END_TEST
 
-START_TEST(keys_in_order_fill_their_pages)
-{
-    static const size_t value_sizes[] = {0, 8, 100};
-    static struct rig rig;
-    struct grove_census census;
-    struct grove g;
-    uint8_t key[8];
-    uint64_t bytes, count = page_sizes[_i % 3] == 65536 ? 20000 : 6000;
+/* How keys in order look. */
+enum order { INTEGERS, DECIMALS, STRINGS, URLS, ORDERS };
 
-    rig_init(&rig, false, 1, page_sizes[_i % 3], FRAMES);
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* `count` keys of 64 bytes at most, in order; each is followed by a zero. */
+static char (*make_ordered(enum order order, unsigned count, uint64_t *state))[64]
+{
+    static const char *const hosts[] = {"example.org", "www.example.com", "data.example.net"};
+    char(*keys)[64] = calloc(count, sizeof *keys);
+
+    ck_assert_ptr_nonnull(keys);
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t random = random_next(state);
+
+        if (order == DECIMALS) {
+            (void)snprintf(keys[i], 64, "%016u", i);
+        } else if (order == STRINGS) {
+            for (unsigned n = 0; n < 4 + i % 17; n++)
+                keys[i][n] = (char)('a' + random_below(state, 26));
+        } else {
+            (void)snprintf(keys[i], 64, "https://%s/%s/%u/%llx", hosts[random % 3],
+                           random & 8 ? "articles" : "users", (unsigned)(random >> 8) % 300,
+                           (unsigned long long)random >> 40);
+        }
+    }
+    qsort(keys, count, sizeof *keys, compare_texts);
+    return keys;
+}
+
+/*
+ * Puts keys in ascending or descending order; the part of the leaves' bytes that is in use, but for
+ * the two that the next keys would come to.
+ */
+static double fill_in_order(uint32_t page_size, enum order order, bool descending,
+                            uint64_t value_size, bool varies)
+{
+    uint64_t seed = 77;
+    unsigned count = 8000;
+    char(*keys)[64] = make_ordered(order, count, &seed);
+    struct grove_census census;
+    static struct rig rig;
+    struct grove g;
+
+    rig_init(&rig, false, 1, page_size, FRAMES);
     rig.verify = sdb__node_verify;
     rig_create(&rig);
     grove_init(&g, &rig);
-    for (uint64_t n = 0; n < count; n++) {
-        put_u64(key, htobe64(n));
-        OK(grove_put(&g, (struct bytes){key, 8}, value_sizes[_i / 3], false));
+    for (unsigned i = 0; i < count; i++) {
+        unsigned n = descending ? count - 1 - i : i;
+        struct bytes key = {(uint8_t *)keys[n], strlen(keys[n])};
+        uint8_t integer[8];
+
+        if (order == INTEGERS) {
+            put_u64(integer, htobe64(n));
+            key = (struct bytes){integer, 8};
+        }
+        OK(grove_put(&g, key, varies ? random_below(&seed, value_size + 1) : value_size, false));
     }
     census = grove_check(&g, true);
-    /* Bytes as a leaf holds them while it is the last, before a fence shortens its keys. */
-    bytes = census.leaves * NODE_HEADER +
-            count * (NODE_SLOT + sizeof key + NODE_VALUE_HEAD + value_sizes[_i / 3]);
-    ck_assert_msg(bytes * 100 >= (census.leaves - 1) * rig.page_size * 95,
-                  "%llu leaves for %llu bytes", (unsigned long long)census.leaves,
-                  (unsigned long long)bytes);
-    ck_assert_uint_le(census.height, 4);
     grove_scan(&g);
     grove_done(&g);
     rig_done(&rig);
+    free(keys);
+    ck_assert_uint_gt(census.leaves, 3);
+    for (unsigned i = 0; i < 2; i++)
+        census.leaf_bytes -= descending ? census.first[i] : census.last[i];
+    return (double)census.leaf_bytes / ((double)(census.leaves - 2) * page_size);
+}
+
+START_TEST(keys_in_order_fill_their_pages)
+{
+    static const uint64_t value_sizes[] = {8, 100};
+    enum order order = (enum order)(_i / 2);
+    uint32_t page_size = page_sizes[_i % 2];
+
+    for (unsigned i = 0; i < 4; i++) {
+        double up = fill_in_order(page_size, order, false, value_sizes[i / 2], i % 2);
+        double down = fill_in_order(page_size, order, true, value_sizes[i / 2], i % 2);
+
+        printf("page %u, keys %d, values of%s %llu bytes: %.1f %% up, %.1f %% down\n", page_size,
+               (int)order, i % 2 ? " up to" : "", (unsigned long long)value_sizes[i / 2],
+               up * 100, down * 100);
+        ck_assert_msg(up >= 0.95 && down >= 0.9, "%.3f up, %.3f down", up, down);
+    }
 }
 END_TEST
 
@@ -288,7 +587,12 @@ int main(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, a_tree_agrees_with_a_sorted_array, 0, 3 * SHAPES);
     tcase_add_loop_test(tcase, a_tree_that_is_ended_leaves_nothing, 0, 3 * SHAPES);
-    tcase_add_loop_test(tcase, keys_in_order_fill_their_pages, 0, 9);
+    tcase_add_loop_test(tcase, a_range_that_is_cut_off_is_gone_and_all_else_stays, 0, 6 * SHAPES);
+    tcase_add_test(tcase, a_cut_takes_time_by_its_edges);
+    tcase_add_loop_test(tcase, estimates_are_near_and_small_ones_exact, 0, 2);
+    tcase_add_test(tcase, a_layer_counts_as_what_it_holds);
+    tcase_add_loop_test(tcase, estimates_go_through_layers, 0, 4);
+    tcase_add_loop_test(tcase, keys_in_order_fill_their_pages, 0, 2 * ORDERS);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -5,7 +5,7 @@
  * Every answer is compared: values, order of cursors, counts, which commits conflict, which
  * keyspaces are there, the number of the last commit. SEED repeats a run, ROUNDS makes it longer.
  */
-#include "tests/prop/kv_model.h"
+#include "tests/prop/kv_world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,42 +14,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
 
-enum { TXNS = 5, CURSORS = 2, NAMES = 3, STEPS = 4000 };
-
-enum where { AT_START, AT_KEY, BEFORE_FIRST, BEHIND_LAST };
-
-struct place {
-    sdb_cursor *cursor;
-    unsigned generation;
-    enum where where;
-    unsigned at;           /* AT_KEY: number of the key */
-    unsigned lower, upper; /* the range, as numbers: [lower, upper) */
-};
-
-struct actor {
-    sdb_txn *txn;
-    unsigned flags;
-    struct view view;
-    struct place places[CURSORS];
-};
-
-struct world {
-    uint64_t random, serial;
-    struct io *io; /* NULL: the database is in memory */
-    sdb_options options;
-    sdb_db *db;
-    uint8_t *value; /* room for the largest */
-    struct model model;
-    struct actor actors[TXNS];
-    unsigned commits, conflicts, reopened, crashed;
-};
-
 enum { VALUE_MOST = 3 * MIB };
-
-static uint64_t below(struct world *w, uint64_t limit)
-{
-    return random_below(&w->random, limit);
-}
 
 /* ---- values ------------------------------------------------------------------------------- */
 
@@ -81,19 +46,10 @@ static sdb_slice bytes_of_value(struct world *w, struct model_value value)
     return (sdb_slice){value.size ? w->value : NULL, value.size};
 }
 
-static void expect_value(struct model_value value, sdb_slice found)
+void world_expect_value(struct model_value value, sdb_slice found)
 {
     ck_assert_uint_eq(found.size, value.size);
     ck_assert_msg(kv_is_filled(found.data, found.size, value.seed), "the value has other bytes");
-}
-
-static void expect_key(const struct world *w, unsigned key, sdb_slice found)
-{
-    sdb_slice wanted = w->model.universe.keys[key];
-
-    ck_assert_msg(compare_bytes(wanted.data, wanted.size, found.data, found.size) == 0,
-                  "a cursor stands at a key of %zu bytes instead of key %u of %zu bytes",
-                  found.size, key, wanted.size);
 }
 
 /* ---- keyspaces ---------------------------------------------------------------------------- */
@@ -129,7 +85,7 @@ static void drop_keyspace(struct world *w)
 }
 
 /* A generation, most often one that is there. */
-static unsigned pick_generation(struct world *w)
+unsigned world_pick_generation(struct world *w)
 {
     if (below(w, 12) == 0 && w->model.generation_count)
         return (unsigned)below(w, w->model.generation_count);
@@ -159,7 +115,7 @@ static void walk_names(struct world *w)
 
 /* ---- transactions ------------------------------------------------------------------------- */
 
-static unsigned pick_key(struct world *w)
+unsigned world_pick_key(struct world *w)
 {
     unsigned count = w->model.universe.count;
 
@@ -169,20 +125,14 @@ static unsigned pick_key(struct world *w)
 
 static void begin(struct world *w, struct actor *a)
 {
-    static const unsigned kinds[] = {SDB_TXN_READ, SDB_TXN_WRITE, SDB_TXN_WRITE, SDB_TXN_WRITE,
-                                     SDB_TXN_BATCH};
+    static const unsigned kinds[] = {SDB_TXN_READ, SDB_TXN_WRITE, SDB_TXN_WRITE, SDB_TXN_BATCH,
+                                     SDB_TXN_WRITE | SDB_TXN_SERIALIZABLE,
+                                     SDB_TXN_WRITE | SDB_TXN_SERIALIZABLE};
 
     a->flags = kinds[below(w, sizeof kinds / sizeof *kinds)];
     OK(sdb_txn_begin(w->db, a->flags, &a->txn));
     a->view.snapshot = w->model.commit;
-}
-
-static void close_cursors(struct actor *a)
-{
-    for (unsigned i = 0; i < CURSORS; i++) {
-        sdb_cursor_close(a->places[i].cursor);
-        a->places[i] = (struct place){0};
-    }
+    a->view.serializable = (a->flags & SDB_TXN_SERIALIZABLE) != 0;
 }
 
 static void forget(struct actor *a)
@@ -224,7 +174,7 @@ static void end(struct world *w, struct actor *a)
 {
     sdb_status status;
 
-    close_cursors(a);
+    world_close_cursors(a);
     if (below(w, 6) == 0) {
         sdb_txn_abort(a->txn);
     } else {
@@ -244,7 +194,7 @@ static bool is_batch(const struct actor *a)
 }
 
 /* What reads of this generation must answer before they look for anything. */
-static sdb_status may_read(const struct world *w, const struct actor *a, unsigned generation)
+sdb_status world_may_read(const struct world *w, const struct actor *a, unsigned generation)
 {
     uint64_t dropped = w->model.generations[generation].dropped;
 
@@ -252,22 +202,33 @@ static sdb_status may_read(const struct world *w, const struct actor *a, unsigne
     return dropped && a->view.snapshot >= dropped ? SDB_NOTFOUND : SDB_OK;
 }
 
+/* The transaction looks for one key; its own changes it knows without looking. */
+static void look(struct world *w, struct actor *a, unsigned generation, unsigned key, bool by_get)
+{
+    const struct own *own = a->view.owns[generation];
+
+    if (own && (own->cells[key].changed || (own->cells[key].merge_count && !by_get))) return;
+    view_see(&a->view, generation, key);
+    view_read(&a->view, generation, key, key + 1, w->model.universe.keys[key].size);
+}
+
 static void get(struct world *w, struct actor *a)
 {
-    unsigned g = pick_generation(w), key = pick_key(w);
+    unsigned g = world_pick_generation(w), key = world_pick_key(w);
     sdb_keyspace *handle = w->model.generations[g].handle;
-    sdb_status wanted = may_read(w, a, g);
+    sdb_status wanted = world_may_read(w, a, g);
     struct model_value value = model_see(&w->model, &a->view, g, key);
     sdb_slice found = {0};
 
+    if (wanted == SDB_OK) look(w, a, g, key, true);
     if (wanted == SDB_OK && !value.present) wanted = SDB_NOTFOUND;
     IS(sdb_get(a->txn, handle, w->model.universe.keys[key], &found), wanted);
-    if (wanted == SDB_OK) expect_value(value, found);
+    if (wanted == SDB_OK) world_expect_value(value, found);
 }
 
 static void get_copy(struct world *w)
 {
-    unsigned g = pick_generation(w), key = pick_key(w);
+    unsigned g = world_pick_generation(w), key = world_pick_key(w);
     struct model_value value = model_newest(&w->model, g, key);
     size_t size = 77, capacity = below(w, 4) ? VALUE_MOST : below(w, 100);
     sdb_status wanted = value.present && !w->model.generations[g].dropped ? SDB_OK : SDB_NOTFOUND;
@@ -276,13 +237,13 @@ static void get_copy(struct world *w)
     IS(sdb_get_copy(w->model.generations[g].handle, w->model.universe.keys[key], w->value, capacity,
                     &size),
        wanted);
-    if (wanted == SDB_OK) expect_value(value, (sdb_slice){w->value, size});
+    if (wanted == SDB_OK) world_expect_value(value, (sdb_slice){w->value, size});
     ck_assert_uint_eq(size, wanted == SDB_NOTFOUND ? 77 : value.size);
 }
 
 static void put(struct world *w, struct actor *a, bool insert)
 {
-    unsigned g = pick_generation(w), key = pick_key(w);
+    unsigned g = world_pick_generation(w), key = world_pick_key(w);
     const struct generation *generation = &w->model.generations[g];
     struct model_value value = pick_value(w);
     sdb_slice bytes = bytes_of_value(w, value), where = w->model.universe.keys[key];
@@ -296,6 +257,7 @@ static void put(struct world *w, struct actor *a, bool insert)
         wanted = SDB_INVALID;
     else if (insert && model_see(&w->model, &a->view, g, key).present)
         wanted = SDB_EXISTS;
+    if (insert && (wanted == SDB_OK || wanted == SDB_EXISTS)) look(w, a, g, key, false);
     if (insert)
         IS(sdb_insert(a->txn, generation->handle, where, bytes), wanted);
     else
@@ -305,7 +267,7 @@ static void put(struct world *w, struct actor *a, bool insert)
 
 static void del(struct world *w, struct actor *a)
 {
-    unsigned g = pick_generation(w), key = pick_key(w);
+    unsigned g = world_pick_generation(w), key = world_pick_key(w);
     const struct generation *generation = &w->model.generations[g];
     sdb_status wanted = SDB_OK;
 
@@ -314,14 +276,62 @@ static void del(struct world *w, struct actor *a)
     else if (generation->dropped ||
              (!is_batch(a) && !model_see(&w->model, &a->view, g, key).present))
         wanted = SDB_NOTFOUND;
+    if (wanted != SDB_READONLY && !generation->dropped && !is_batch(a)) look(w, a, g, key, false);
     IS(sdb_del(a->txn, generation->handle, w->model.universe.keys[key]), wanted);
     if (wanted == SDB_OK) view_change(&a->view, g, key, (struct model_value){0});
+}
+
+/* Merges, in a transaction or (NULL) alone. */
+static void merge(struct world *w, struct actor *a)
+{
+    unsigned g = world_pick_generation(w), key = world_pick_key(w);
+    const struct generation *generation = &w->model.generations[g];
+    struct model_value operand = pick_value(w);
+    sdb_status wanted = generation->dropped ? SDB_NOTFOUND : SDB_OK;
+    struct view view = {0};
+    uint8_t room[KV_OPERAND];
+    sdb_slice bytes = kv_operand(room, operand.seed, operand.size);
+
+    if (a && a->flags == SDB_TXN_READ) wanted = SDB_READONLY;
+    if (wanted == SDB_OK && !view_merge(a ? &a->view : &view, g, key, operand)) return;
+    IS(sdb_merge(a ? a->txn : NULL, generation->handle, KV_MERGE, w->model.universe.keys[key],
+                 bytes),
+       wanted);
+    if (!a && wanted == SDB_OK) model_apply(&w->model, &view);
+    view_done(&view);
+}
+
+/* Deletes a range, in a transaction or (NULL) alone. */
+static void del_range(struct world *w, struct actor *a)
+{
+    static uint8_t room[3 * (SDB_KEY_MAX + 1)];
+    struct place place = {.generation = world_pick_generation(w)};
+    const struct generation *generation = &w->model.generations[place.generation];
+    struct view view = {0};
+    sdb_status wanted = SDB_OK;
+    sdb_slice bounds[2];
+    sdb_range range;
+    bool none;
+
+    world_pick_range(w, &range, bounds, room, &place);
+    none = range_is_empty(&range);
+    if (a && a->flags == SDB_TXN_READ)
+        wanted = SDB_READONLY;
+    else if (generation->dropped)
+        wanted = SDB_NOTFOUND;
+    IS(sdb_del_range(a ? a->txn : NULL, generation->handle, &range), wanted);
+    memset(room, 0x55, sizeof room); /* the range was copied */
+    if (wanted != SDB_OK || none) return;
+    view_del_range(a ? &a->view : &view, place.generation, place.lower, place.upper,
+                   !a || is_batch(a));
+    if (!a) model_apply(&w->model, &view);
+    view_done(&view);
 }
 
 /* A change without a transaction. */
 static void change_alone(struct world *w)
 {
-    unsigned g = pick_generation(w), key = pick_key(w);
+    unsigned g = world_pick_generation(w), key = world_pick_key(w);
     const struct generation *generation = &w->model.generations[g];
     sdb_status wanted = generation->dropped ? SDB_NOTFOUND : SDB_OK;
     struct view view = {0};
@@ -358,168 +368,6 @@ static void savepoint(struct world *w, struct actor *a)
     }
 }
 
-/* ---- cursors ------------------------------------------------------------------------------ */
-
-static sdb_slice pick_target(struct world *w, uint8_t *room)
-{
-    return universe_target(&w->model.universe, pick_key(w), &w->random, room);
-}
-
-/* A random range, and the same as numbers. */
-static void pick_range(struct world *w, sdb_range *range, sdb_slice *bounds, uint8_t *room,
-                       struct place *place)
-{
-    const struct universe *u = &w->model.universe;
-    unsigned at;
-
-    *range = (sdb_range){0};
-    place->lower = 0;
-    place->upper = u->count;
-    if (below(w, 3) == 0) {
-        range->prefix = pick_target(w, room);
-        range->prefix.size = below(w, range->prefix.size + 1);
-        place->lower = universe_find(u, range->prefix);
-        for (at = place->lower; at < u->count && slice_begins_with(u->keys[at], range->prefix);)
-            at++;
-        place->upper = at;
-    }
-    if (below(w, 3) == 0) {
-        bounds[0] = pick_target(w, room + SDB_KEY_MAX + 1);
-        range->lower = &bounds[0];
-        at = universe_find(u, bounds[0]);
-        if (at > place->lower) place->lower = at;
-    }
-    if (below(w, 3) == 0) {
-        bounds[1] = pick_target(w, room + 2 * (SDB_KEY_MAX + 1));
-        range->upper = &bounds[1];
-        at = universe_find(u, bounds[1]);
-        if (at < place->upper) place->upper = at;
-    }
-}
-
-static void open_cursor(struct world *w, struct actor *a, struct place *place)
-{
-    static uint8_t room[3 * (SDB_KEY_MAX + 1)];
-    sdb_slice bounds[2];
-    sdb_range range;
-    sdb_status wanted;
-
-    place->generation = pick_generation(w);
-    wanted = may_read(w, a, place->generation);
-    pick_range(w, &range, bounds, room, place);
-    place->where = AT_START;
-    IS(sdb_cursor_open(a->txn, w->model.generations[place->generation].handle, &range,
-                       &place->cursor),
-       wanted);
-    memset(room, 0x55, sizeof room); /* the range was copied */
-}
-
-static void count(struct world *w, struct actor *a)
-{
-    static uint8_t room[3 * (SDB_KEY_MAX + 1)];
-    struct place place = {.generation = pick_generation(w)};
-    sdb_status wanted = may_read(w, a, place.generation);
-    sdb_slice bounds[2];
-    sdb_range range;
-    uint64_t counted = 0, expected = 0;
-
-    pick_range(w, &range, bounds, room, &place);
-    IS(sdb_count(a->txn, w->model.generations[place.generation].handle, &range, &counted), wanted);
-    if (wanted != SDB_OK) return;
-    for (unsigned i = place.lower; i < place.upper; i++)
-        expected += model_see(&w->model, &a->view, place.generation, i).present;
-    ck_assert_uint_eq(counted, expected);
-}
-
-/*
- * The first key in [from, …) resp. the last in (…, to) that the view sees in the place's range;
- * -1.
- */
-static int seen_from(const struct world *w, const struct actor *a, const struct place *p, int from)
-{
-    if (from < (int)p->lower) from = (int)p->lower;
-    for (; from < (int)p->upper; from++)
-        if (model_see(&w->model, &a->view, p->generation, (unsigned)from).present) return from;
-    return -1;
-}
-
-static int seen_before(const struct world *w, const struct actor *a, const struct place *p, int to)
-{
-    if (to > (int)p->upper) to = (int)p->upper;
-    while (--to >= (int)p->lower)
-        if (model_see(&w->model, &a->view, p->generation, (unsigned)to).present) return to;
-    return -1;
-}
-
-static void move_cursor(struct world *w, struct actor *a, struct place *p)
-{
-    static uint8_t room[SDB_KEY_MAX + 1];
-    const struct universe *u = &w->model.universe;
-    sdb_slice key = {0}, value = {0}, *out = below(w, 4) ? &value : NULL, target;
-    sdb_status status;
-    bool forward = true;
-    int wanted = -1;
-    unsigned at;
-
-    switch (below(w, 12)) {
-    case 0:
-        wanted = seen_from(w, a, p, 0);
-        status = sdb_cursor_first(p->cursor, &key, out);
-        break;
-    case 1:
-        forward = false;
-        wanted = seen_before(w, a, p, (int)u->count);
-        status = sdb_cursor_last(p->cursor, &key, out);
-        break;
-    case 2:
-        target = pick_target(w, room);
-        wanted = seen_from(w, a, p, (int)universe_find(u, target));
-        status = sdb_cursor_seek(p->cursor, target, &key, out);
-        break;
-    case 3:
-        forward = false;
-        target = pick_target(w, room);
-        at = universe_find(u, target);
-        at += at < u->count &&
-              compare_bytes(target.data, target.size, u->keys[at].data, u->keys[at].size) == 0;
-        wanted = seen_before(w, a, p, (int)at);
-        status = sdb_cursor_seek_back(p->cursor, target, &key, out);
-        break;
-    case 4:
-    case 5:
-    case 6:
-    case 7:
-        if (p->where != BEHIND_LAST)
-            wanted = seen_from(w, a, p, p->where == AT_KEY ? (int)p->at + 1 : 0);
-        status = sdb_cursor_next(p->cursor, &key, out);
-        break;
-    default:
-        forward = false;
-        if (p->where != BEFORE_FIRST)
-            wanted = seen_before(w, a, p, p->where == AT_KEY ? (int)p->at : (int)u->count);
-        status = sdb_cursor_prev(p->cursor, &key, out);
-    }
-    IS(status, wanted < 0 ? SDB_END : SDB_OK);
-    p->where = wanted >= 0 ? AT_KEY : forward ? BEHIND_LAST : BEFORE_FIRST;
-    p->at = (unsigned)wanted;
-    if (wanted < 0) return;
-    expect_key(w, (unsigned)wanted, key);
-    if (out) expect_value(model_see(&w->model, &a->view, p->generation, (unsigned)wanted), value);
-}
-
-static void use_cursor(struct world *w, struct actor *a)
-{
-    struct place *p = &a->places[below(w, CURSORS)];
-
-    if (!p->cursor) {
-        open_cursor(w, a, p);
-    } else if (below(w, 15) == 0) {
-        sdb_cursor_close(p->cursor);
-        p->cursor = NULL;
-    }
-    for (unsigned i = 0; p->cursor && i < 4; i++) move_cursor(w, a, p);
-}
-
 /* ---- opening and closing ------------------------------------------------------------------ */
 
 static void open_db(struct world *w)
@@ -544,7 +392,7 @@ static void read_all(struct world *w)
             IS(sdb_get(reader.txn, w->model.generations[g].handle, w->model.universe.keys[k],
                        &found),
                value.present ? SDB_OK : SDB_NOTFOUND);
-            if (value.present) expect_value(value, found);
+            if (value.present) world_expect_value(value, found);
         }
     }
     OK(sdb_txn_commit(reader.txn));
@@ -563,7 +411,7 @@ static void reopen(struct world *w)
     }
     for (unsigned i = 0; i < TXNS; i++) {
         if (!w->actors[i].txn) continue;
-        close_cursors(&w->actors[i]);
+        world_close_cursors(&w->actors[i]);
         sdb_txn_abort(w->actors[i].txn);
         forget(&w->actors[i]);
     }
@@ -591,7 +439,7 @@ static void act(struct world *w, struct actor *a)
         begin(w, a);
         return;
     }
-    switch (below(w, 26)) {
+    switch (below(w, 30)) {
     case 0:
     case 24:
     case 25: end(w, a); break;
@@ -606,13 +454,18 @@ static void act(struct world *w, struct actor *a)
     case 9:
     case 10: put(w, a, false); break;
     case 11: put(w, a, true); break;
+    case 26:
+    case 27:
+    case 28:
+    case 29: merge(w, a); break;
     case 12:
     case 13:
     case 14: del(w, a); break;
     case 15:
-        if (below(w, 4) == 0) count(w, a);
+        if (below(w, 4) == 0) world_count(w, a);
+        else if (below(w, 3) == 0) del_range(w, a);
         break;
-    default: use_cursor(w, a);
+    default: world_use_cursor(w, a);
     }
 }
 
@@ -630,6 +483,10 @@ static void step(struct world *w)
         walk_names(w);
     else if (what == 4)
         kv_check_sound(w->db);
+    else if (what == 5)
+        del_range(w, NULL);
+    else if (what < 12)
+        merge(w, NULL);
     else if (what < 30)
         change_alone(w);
     else if (what < 50)
