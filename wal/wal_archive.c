@@ -113,10 +113,11 @@ static sdb_status is_archived(struct archiving *a, const char *path, bool *out_i
 }
 
 /*
- * Archives one segment. *out_whole: all records that it can hold are there; only then others may
- * follow.
+ * Archives one segment, if it is the log's. *out_whole: all records that it can hold are there;
+ * only then others may follow.
  */
-static sdb_status archive_one(struct archiving *a, uint64_t number, bool *out_whole)
+static sdb_status archive_one(struct archiving *a, uint64_t number, bool *out_ours,
+                              bool *out_whole)
 {
     char path[WAL_PATH_MAX], part[PATH_MOST];
     enum wal_found found;
@@ -127,7 +128,8 @@ static sdb_status archive_one(struct archiving *a, uint64_t number, bool *out_wh
     TRY(sdb__wal_segment_path(a->folder, number, path));
     (void)snprintf(part, sizeof part, "%s.part", path);
     TRY(sdb__wal_window_open(&a->r, number, &found));
-    if (found != WAL_FOUND_OURS) return SDB_OK;
+    *out_ours = found == WAL_FOUND_OURS;
+    if (!*out_ours) return SDB_OK;
     TRY(measure(a, &end, out_whole));
     TRY(is_archived(a, path, &archived));
     if (archived || end == WAL_SEGMENT_HEADER) return SDB_OK;
@@ -148,15 +150,13 @@ static int compare_numbers(const void *left, const void *right)
 static sdb_status archive_all(struct archiving *a)
 {
     sdb_status status = sdb__wal_window_list(&a->r);
-    bool begun = false, whole = true;
+    bool ours = false, whole = true;
 
     if (status == SDB_NOTFOUND) return SDB_OK;
     TRY(status);
     if (a->r.count) qsort(a->r.numbers, a->r.count, sizeof *a->r.numbers, compare_numbers);
-    for (size_t i = 0; i < a->r.count && (!begun || whole); i++) {
-        TRY(archive_one(a, a->r.numbers[i], &whole));
-        begun = begun || whole;
-    }
+    for (size_t i = 0; i < a->r.count && (!ours || whole); i++)
+        TRY(archive_one(a, a->r.numbers[i], &ours, &whole));
     return SDB_OK;
 }
 
@@ -187,7 +187,7 @@ sdb_status sdb__wal_archive_before(struct wal *wal, uint64_t lsn)
 
     for (segment = wal->head; status == SDB_OK;) {
         uint64_t number = 0;
-        bool whole;
+        bool ours, whole;
 
         pthread_mutex_lock(&wal->mutex);
         while (segment != wal->current && segment->archived) segment = segment->next;
@@ -196,7 +196,7 @@ sdb_status sdb__wal_archive_before(struct wal *wal, uint64_t lsn)
             number = segment->number;
         pthread_mutex_unlock(&wal->mutex);
         if (number == 0) break;
-        status = archive_one(&a, number, &whole);
+        status = archive_one(&a, number, &ours, &whole);
         if (status == SDB_OK && !whole)
             status = FAIL(SDB_CORRUPT, "log segment %llu in %s is damaged: make a new backup",
                           (unsigned long long)number, wal->folder);

@@ -11,6 +11,7 @@
 #include "wal/wal_internal.h"
 
 #include <string.h>
+#include <time.h>
 #include "engine/base/mem.h"
 #include "engine/base/status.h"
 
@@ -63,6 +64,19 @@ static sdb_status fill_handle(struct wal *wal, const struct wal_options *options
     return SDB_OK;
 }
 
+/* One whose waits go by the clock that only goes forward. */
+static bool init_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t monotonic;
+    bool done;
+
+    if (pthread_condattr_init(&monotonic) != 0) return false;
+    done = pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0 &&
+           pthread_cond_init(condition, &monotonic) == 0;
+    pthread_condattr_destroy(&monotonic);
+    return done;
+}
+
 sdb_status sdb__wal_begin(const struct wal_options *options, struct wal **out_wal)
 {
     uint64_t most = options->segment_bytes & ~(uint64_t)4095;
@@ -81,7 +95,7 @@ sdb_status sdb__wal_begin(const struct wal_options *options, struct wal **out_wa
         sdb__mem_free(options->allocator, wal);
         return FAIL(SDB_NOMEM, "the system refused a mutex");
     }
-    if (pthread_cond_init(&wal->changed, NULL) != 0) {
+    if (!init_condition(&wal->changed)) {
         pthread_mutex_destroy(&wal->mutex);
         sdb__mem_free(options->allocator, wal);
         return FAIL(SDB_NOMEM, "the system refused a condition variable");

@@ -188,9 +188,10 @@ SDB_API SDB_MUST_USE sdb_status sdb_open(const char *path, const sdb_options *op
                                          sdb_db **out_db);
 
 /*
- * Writes a checkpoint, removes the log and frees the handle. All transactions and cursors must
- * have ended: SDB_BUSY otherwise, and the handle stays open. On any other failure the handle is
- * gone all the same, nothing acknowledged is lost, and the next sdb_open recovers. NULL is allowed.
+ * Writes a checkpoint, removes the log and frees the handle. All transactions, cursors and change
+ * streams must have ended: SDB_BUSY otherwise, and the handle stays open. On any other failure the
+ * handle is gone all the same, nothing acknowledged is lost, and the next sdb_open recovers. NULL
+ * is allowed.
  */
 SDB_API sdb_status sdb_close(sdb_db *db);
 
@@ -226,6 +227,8 @@ typedef struct sdb_restore_options {
     uint64_t cache_bytes;       /* default 256 MiB */
     sdb_open_progress_fn progress; /* as in sdb_options */
     void *progress_context;
+    const sdb_merge_operator *merge_operators; /* as in sdb_options: the log may need them */
+    size_t merge_operator_count;
 } sdb_restore_options;
 
 /* What was restored. */

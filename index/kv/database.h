@@ -10,6 +10,7 @@
  *   pager's locks    (engine/pager/pool.h)
  *   snapshot_lock    open snapshots, the visible commit; a leaf: nothing is locked under it
  *   keyspace_lock    the table of keyspaces; a leaf
+ *   stream_lock      the list of change streams; a leaf
  *   dead_lock        what killed the handle; a leaf
  *   worker's lock    (kv_worker.h); a leaf
  *
@@ -23,7 +24,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sdb/kv.h>
+#include <sdb/changes.h>
 
 #include "engine/base/mem.h"
 #include "engine/io/io.h"
@@ -114,6 +115,9 @@ struct sdb_db {
     _Atomic uint32_t unfreed;
     struct keyspace_cut *cuts; /* under commit_lock */
     size_t cut_count, cut_capacity;
+
+    pthread_mutex_t stream_lock;
+    sdb_changes *streams;
 
     struct worker checkpointer; /* makes checkpoints, frees dropped keyspaces */
     struct worker log_keeper;   /* makes log segments ahead of need, syncs for GROUP */
@@ -258,6 +262,10 @@ SDB_MUST_USE sdb_status sdb__recover(sdb_db *db, uint64_t log_id);
  */
 SDB_MUST_USE sdb_status sdb__backup(sdb_db *db, const char *path, bool fresh,
                                     sdb_progress_fn progress, void *context);
+
+/* ---- changes.c ---- */
+/* What may be trimmed of the log of which `lsn` and later are needed anyway. */
+uint64_t sdb__changes_keep(sdb_db *db, uint64_t lsn);
 
 /* ---- restore.c ---- */
 /* sdb_restore on a given backend. */

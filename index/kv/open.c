@@ -108,6 +108,7 @@ static void init_locks(sdb_db *db)
     (void)pthread_mutex_init(&db->snapshot_lock, NULL);
     (void)pthread_mutex_init(&db->keyspace_lock, NULL);
     (void)pthread_mutex_init(&db->dead_lock, NULL);
+    (void)pthread_mutex_init(&db->stream_lock, NULL);
     (void)pthread_cond_init(&db->snapshot_cond, NULL);
     sdb__worker_init(&db->checkpointer);
     sdb__worker_init(&db->log_keeper);
@@ -118,6 +119,7 @@ static void done_locks(sdb_db *db)
     sdb__worker_done(&db->log_keeper);
     sdb__worker_done(&db->checkpointer);
     (void)pthread_cond_destroy(&db->snapshot_cond);
+    (void)pthread_mutex_destroy(&db->stream_lock);
     (void)pthread_mutex_destroy(&db->dead_lock);
     (void)pthread_mutex_destroy(&db->keyspace_lock);
     (void)pthread_mutex_destroy(&db->snapshot_lock);
@@ -408,6 +410,7 @@ static sdb_status close_cleanly(sdb_db *db)
 sdb_status sdb_close(sdb_db *db)
 {
     uint64_t open;
+    bool streaming;
     sdb_status status;
 
     if (!db) return SDB_OK;
@@ -418,6 +421,11 @@ sdb_status sdb_close(sdb_db *db)
         return FAIL(SDB_BUSY, "%s: %" PRIu64 " transactions are still open: end them first (a "
                     "get queue counts as one)",
                     db->path, open);
+    (void)pthread_mutex_lock(&db->stream_lock);
+    streaming = db->streams != NULL;
+    (void)pthread_mutex_unlock(&db->stream_lock);
+    if (streaming)
+        return FAIL(SDB_BUSY, "%s: a change stream is still open: close it first", db->path);
     sdb__workers_stop(db);
     status = close_cleanly(db);
     db_free(db);

@@ -296,6 +296,8 @@ sdb_status sdb__restore(struct io *io, const char *backup, const char *path,
         memcpy(&r.options, given, given->size < sizeof r.options ? given->size : sizeof r.options);
     }
     options.cache_bytes = r.options.cache_bytes;
+    options.merge_operators = r.options.merge_operators;
+    options.merge_operator_count = r.options.merge_operator_count;
     TRY(sdb__options_fill(&options, &filled));
     options.progress = r.options.progress;
     options.progress_context = r.options.progress_context;

@@ -341,6 +341,50 @@ START_TEST(log_is_kept_while_the_archive_cannot_be_written)
 }
 END_TEST
 
+/* The program's own operator: the operand twice. */
+static sdb_status twice(void *context, const sdb_slice *old_value, const sdb_slice *operand,
+                        sdb_merge_result *result)
+{
+    sdb_status status = sdb_merge_emit(result, operand->data, operand->size);
+
+    (void)context;
+    (void)old_value;
+    return status == SDB_OK ? sdb_merge_emit(result, operand->data, operand->size) : status;
+}
+
+START_TEST(merges_and_ranges_are_restored)
+{
+    const sdb_merge_operator operator = {.number = SDB_MERGE_USER, .merge = twice};
+    sdb_restore_options o = to_commit(0);
+    sdb_slice lower = TEXT("k1"), upper = TEXT("k2");
+    sdb_db *copy;
+
+    begin(12);
+    OK(sdb_close(db));
+    options.merge_operators = &operator;
+    options.merge_operator_count = 1;
+    open_database();
+    OK(sdb_backup(db, "b.sdb", NULL, NULL));
+    commit_many(60);
+    OK(sdb_merge(NULL, keyspace, SDB_MERGE_USER, TEXT("m"), TEXT("ab")));
+    OK(sdb_merge(NULL, keyspace, SDB_MERGE_APPEND, TEXT("m"), TEXT("c")));
+    OK(sdb_del_range(NULL, keyspace, &(sdb_range){.lower = &lower, .upper = &upper}));
+    OK(sdb_close(db));
+    SAYS(sdb__restore(io, "b.sdb", "r.sdb", &o, NULL), SDB_INVALID, "operator 64");
+    expect_nothing();
+    o.merge_operators = &operator;
+    o.merge_operator_count = 1;
+    OK(sdb__restore(io, "b.sdb", "r.sdb", &o, NULL));
+    OK(sdb__db_open(io, "r.sdb", &options, &copy));
+    kv_expect(kv_keyspace(copy, "a"), "m", "ababc");
+    kv_expect(kv_keyspace(copy, "a"), "k1", NULL);
+    kv_expect(kv_keyspace(copy, "a"), "k15", NULL);
+    OK(sdb_close(copy));
+    open_database();
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("restore");
@@ -352,6 +396,7 @@ int main(void)
     tcase_add_test(tcase, moment_outside_of_what_there_is_is_refused);
     tcase_add_loop_test(tcase, gaps_and_damage_are_said, 0, 2);
     tcase_add_test(tcase, power_failure_while_archiving_loses_nothing);
+    tcase_add_test(tcase, merges_and_ranges_are_restored);
     tcase_add_test(tcase, log_is_kept_while_the_archive_cannot_be_written);
     suite_add_tcase(suite, tcase);
     return kv_main(suite);
