@@ -6,8 +6,8 @@
  *   multiples of a block. Who has that (pages in frames) pays nothing; for all others
  *   sdb__io_run moves the bytes through a buffer that is right, piece by piece.
  * Invariants: I1 a write never ends inside a block: it is filled up with zeros. I2 the buffer has
- *   at most DIRECT_PIECE bytes, whatever is asked. I3 an operation that begins inside a block is never
- *   run: reading the block first would be a promise that two writers can break.
+ *   at most DIRECT_PIECE bytes, whatever is asked. I3 an operation that begins inside a block is
+ *   never run: reading the block first would be a promise that two writers can break.
  * Costs: for what is not aligned one allocation and a copy; one call after the other.
  * Not here: asking the file system whether it can do it (posix_files.c).
  */
