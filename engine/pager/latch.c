@@ -209,6 +209,7 @@ sdb_status sdb__pool_take_id(struct pager *p, uint64_t *out_id)
     } else {
         status = sdb__map_reach(&p->map, p->next_id);
         if (status == SDB_OK) id = p->next_id++;
+        sdb__pool_measure_locked(p);
     }
     (void)pthread_mutex_unlock(&p->map_lock);
     *out_id = id;

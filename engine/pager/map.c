@@ -82,6 +82,14 @@ sdb_status sdb__map_reach(struct map *map, uint64_t id)
     return SDB_OK;
 }
 
+uint64_t sdb__map_bytes(const struct map *map)
+{
+    uint64_t chunk = map->per_chunk * sizeof *map->chunks->entries + map->per_chunk / 8;
+
+    return map->count * chunk + map->capacity * sizeof *map->chunks +
+           map->space.word_capacity * sizeof *map->space.words;
+}
+
 struct map_entry sdb__map_get(const struct map *map, uint64_t id)
 {
     size_t index = (size_t)(id / map->per_chunk);

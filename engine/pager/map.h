@@ -89,6 +89,9 @@ SDB_MUST_USE sdb_status sdb__map_init(struct map *map, const sdb_allocator *allo
                                       uint32_t page_size);
 void sdb__map_done(struct map *map);
 
+/* Memory that the map and the space map take, without what a checkpoint adds for its time. */
+uint64_t sdb__map_bytes(const struct map *map);
+
 /* Makes the map reach to `id`. */
 SDB_MUST_USE sdb_status sdb__map_reach(struct map *map, uint64_t id);
 

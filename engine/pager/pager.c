@@ -47,7 +47,7 @@ static sdb_status reserve_words(struct pager *p)
 
 static sdb_status make_frames(struct pager *p)
 {
-    uint64_t count = p->options.cache_bytes / p->page_size;
+    uint64_t count = p->options.cache_bytes / frame_cost(p);
 
     if (count < POOL_FRAMES_LEAST) count = POOL_FRAMES_LEAST;
     if (count > WORD_FRAME_MASK - 1) count = WORD_FRAME_MASK - 1;
@@ -109,6 +109,7 @@ sdb_status sdb__pager_create(const struct pager_options *options, const struct s
         sdb__pager_close(p);
         return status;
     }
+    sdb__pool_measure_locked(p);
     *out_pager = p;
     return SDB_OK;
 }
@@ -154,6 +155,7 @@ sdb_status sdb__pager_open(const struct pager_options *options, struct pager **o
         p->lame = pair.status[pair.newest ^ 1] != SDB_OK;
         p->next_id = newest->page_limit > 1 ? newest->page_limit : 1;
         status = find_free_ids(p);
+        sdb__pool_measure_locked(p);
     }
     if (status != SDB_OK) {
         sdb__pager_close(p);
@@ -230,12 +232,12 @@ sdb_status sdb__pager_shrink_file(struct pager *p)
 
 bool sdb__pager_wants_checkpoint(struct pager *p)
 {
-    return atomic_load_explicit(&p->dirty_count, memory_order_relaxed) > p->frame_count / 2;
+    return atomic_load_explicit(&p->dirty_count, memory_order_relaxed) > frames_live(p) / 2;
 }
 
 void sdb__pager_stats(struct pager *p, struct pager_stats *out_stats)
 {
-    struct pager_stats s = {.cache_limit_bytes = p->arena_bytes};
+    struct pager_stats s = {0};
 
     (void)pthread_mutex_lock(&p->map_lock);
     (void)!sdb__io_size(p->options.file, &s.file_bytes);
@@ -244,7 +246,10 @@ void sdb__pager_stats(struct pager *p, struct pager_stats *out_stats)
     s.pages = p->next_id - 1 - p->free_id_count - s.extents; /* new ones have no place yet */
     (void)pthread_mutex_unlock(&p->map_lock);
     (void)pthread_mutex_lock(&p->pool_lock);
-    s.cache_bytes = (uint64_t)(p->frame_count - p->free_count) * p->page_size;
+    s.cache_bytes = (uint64_t)(frames_live(p) - p->free_count) * p->page_size;
+    s.cache_limit_bytes = (uint64_t)frames_live(p) * p->page_size;
+    s.cache_other_bytes = atomic_load(&p->other_bytes) +
+                          frames_live(p) * (frame_cost(p) - p->page_size);
     (void)pthread_mutex_unlock(&p->pool_lock);
     s.dirty_pages = atomic_load(&p->dirty_count);
     s.evicted = atomic_load(&p->evicted);

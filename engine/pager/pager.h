@@ -20,7 +20,8 @@
  *   P3 Between the cut and the end of a checkpoint pages may change: the first change after the cut
  *   writes
  *      the page's old image first.
- *   P4 Memory for frames stays within the cache size, whatever is asked.
+ *   P4 Memory for frames, page map and state words stays within the cache size, whatever is asked,
+ *      but for POOL_FRAMES_LEAST frames. A checkpoint may copy changed chunks of the map meanwhile.
  *
  * Latches. A page is used under its latch: shared (many, reading) or exclusive (one, changing).
  * Latch from the root of a tree downwards, left to right; hold few. Before the first change under
@@ -57,7 +58,7 @@ struct pager_options {
     struct io *io;
     struct io_file *file;        /* borrowed until close */
     const sdb_allocator *allocator;
-    uint64_t cache_bytes;
+    uint64_t cache_bytes; /* frames, page map, state words */
     sdb_cache_policy cache_policy;
     bool readonly;
     /*
@@ -195,6 +196,7 @@ struct pager_stats {
     uint64_t file_bytes, used_bytes;
     uint64_t pages, extents; /* ids in use */
     uint64_t cache_bytes, cache_limit_bytes, dirty_pages;
+    uint64_t cache_other_bytes; /* frame tables, page map, state words: part of the budget */
     uint64_t hits, misses, evicted, written;
 };
 void sdb__pager_stats(struct pager *pager, struct pager_stats *out_stats);

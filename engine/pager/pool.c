@@ -7,6 +7,8 @@
  * Invariants: I1 a frame is in free_frames, or names a page whose word names it, or is in the hands
  *   of one thread; the policy has it unless it is free.
  *   I2 a dirty page leaves memory only after its bytes have a place that the map names.
+ *   I3 frames, what is kept about them, the page map and the state words in use take no more than
+ *   cache_bytes together, as long as POOL_FRAMES_LEAST frames are left.
  * Costs: a miss writes at most POOL_BATCH pages; a search asks the policy at most three times for
  *   each frame.
  * Not here: latching by id (latch.c), reading pages.
@@ -16,6 +18,7 @@
 #include <assert.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
@@ -194,12 +197,39 @@ static void let_go(struct pager *p, uint32_t frame, bool gone)
     atomic_store_explicit(&p->words[id], word, memory_order_release);
 }
 
+void sdb__pool_measure_locked(struct pager *p)
+{
+    uint64_t bytes = sdb__map_bytes(&p->map) + p->next_id * sizeof *p->words +
+                     p->free_id_capacity * sizeof *p->free_ids;
+
+    atomic_store_explicit(&p->other_bytes, bytes, memory_order_relaxed);
+}
+
+/*
+ * Gives free frames up while the cache is over its budget: the page map grows with the database,
+ * and counts. The memory goes back to the system and stays mapped. Under pool_lock.
+ */
+static void trim(struct pager *p)
+{
+    uint64_t other = atomic_load_explicit(&p->other_bytes, memory_order_relaxed);
+
+    while (p->free_count && frames_live(p) > POOL_FRAMES_LEAST &&
+           frames_live(p) * frame_cost(p) + other > p->options.cache_bytes) {
+        uint32_t frame = p->free_frames[0]; /* at first, one that has never been touched */
+
+        p->free_frames[0] = p->free_frames[--p->free_count];
+        (void)madvise(frame_data(p, frame), p->page_size, MADV_DONTNEED);
+        atomic_fetch_add_explicit(&p->retired, 1, memory_order_relaxed);
+    }
+}
+
 /* Takes a free frame for page `id`, if there is one. Under pool_lock. */
 static bool take_free(struct pager *p, uint64_t id, uint32_t *out_frame)
 {
     if (!p->free_count) return false;
     *out_frame = p->free_frames[--p->free_count];
     sdb__policy_insert(p->policy, *out_frame, id);
+    trim(p);
     return true;
 }
 
@@ -256,9 +286,9 @@ sdb_status sdb__pool_frame(struct pager *p, uint64_t id, uint32_t *out_frame)
 sdb_status sdb__pager_reserve(struct pager *p, uint64_t frames)
 {
     uint32_t batch[POOL_BATCH], steps = 0;
-    uint64_t least = frames < p->frame_count / 2 ? frames : p->frame_count / 2;
+    uint64_t least = frames < frames_live(p) / 2 ? frames : frames_live(p) / 2;
 
-    while (p->frame_count - atomic_load_explicit(&p->dirty_count, memory_order_relaxed) < least &&
+    while (frames_live(p) - atomic_load_explicit(&p->dirty_count, memory_order_relaxed) < least &&
            steps < p->frame_count) {
         size_t count = 0;
         sdb_status status;

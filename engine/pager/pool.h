@@ -58,6 +58,8 @@ struct pager {
     pthread_mutex_t pool_lock;
     uint32_t *free_frames;
     uint32_t free_count;
+    _Atomic uint32_t retired; /* frames given up for good, for the memory of the page map */
+    _Atomic uint64_t other_bytes; /* memory beside frames that counts as cache; under map_lock */
     struct policy *policy;  /* of the frames that are not free */
     uint32_t unfolded;      /* victims since the policy last took the counters over */
     uint32_t clean_hand;    /* where sdb__pager_reserve looks next */
@@ -103,6 +105,19 @@ void sdb__pool_count_miss(struct pager *p);
 /* SDB_CORRUPT for a page number that there cannot be. */
 SDB_MUST_USE sdb_status sdb__pool_judge_id(const struct pager *p, uint64_t id);
 
+/* Frames that are there: free or holding a page. */
+static inline uint32_t frames_live(const struct pager *p)
+{
+    return p->frame_count - atomic_load_explicit(&p->retired, memory_order_relaxed);
+}
+
+/* Bytes of memory that a frame takes, its page and what is kept about it. */
+static inline uint64_t frame_cost(const struct pager *p)
+{
+    return p->page_size + sizeof *p->frames + sizeof *p->free_frames +
+           sdb__policy_cost(p->options.cache_policy);
+}
+
 /* Lends a queue; sdb__pool_queue_put gives it back. */
 SDB_MUST_USE sdb_status sdb__pool_queue_get(struct pager *p, struct io_queue **out_queue);
 void sdb__pool_queue_put(struct pager *p, struct io_queue *queue);
@@ -123,6 +138,9 @@ SDB_MUST_USE sdb_status sdb__pool_write(struct pager *p, const uint32_t *frames,
 SDB_MUST_USE sdb_status sdb__pool_frame(struct pager *p, uint64_t id, uint32_t *out_frame);
 /* Gives a frame back whose page has ended, or did not come. */
 void sdb__pool_frame_return(struct pager *p, uint32_t frame);
+
+/* Measures other_bytes anew. Under map_lock. */
+void sdb__pool_measure_locked(struct pager *p);
 
 /* An id that is free, within reach of the map. */
 SDB_MUST_USE sdb_status sdb__pool_take_id(struct pager *p, uint64_t *out_id);

@@ -128,7 +128,7 @@ typedef struct sdb_options {
     size_t size;               /* sizeof(sdb_options): how later fields are told from none */
     unsigned flags;            /* SDB_OPEN_… */
     uint32_t page_size;        /* at creation: a power of two, 4096…65536; default 8192 */
-    uint64_t cache_bytes;      /* memory for pages; default 256 MiB, at least 1 MiB */
+    uint64_t cache_bytes;      /* memory for pages and page map; default 256 MiB, at least 1 MiB */
     uint64_t checkpoint_bytes; /* log written before a checkpoint starts; default 256 MiB */
     uint64_t version_bytes;    /* most memory for old versions that open snapshots need; 1 GiB */
     sdb_durability durability; /* of commits that do not choose; default FULL */
@@ -304,7 +304,7 @@ typedef struct sdb_stats {
     uint64_t pages;                 /* tree pages in use */
     uint64_t extents;               /* large values and key tails in use */
     uint64_t cache_bytes;           /* page memory in use */
-    uint64_t cache_limit_bytes;
+    uint64_t cache_limit_bytes;     /* for pages now: less as the page map grows */
     uint64_t dirty_pages;
     uint64_t page_hits;             /* page found in memory; counted where a page is latched */
     uint64_t page_misses;           /* page read from disk */
@@ -327,6 +327,9 @@ typedef struct sdb_stats {
     uint64_t commit_sequence;       /* number of the newest visible commit */
     uint64_t log_kept_bytes;        /* log that a crash would not replay, but something keeps */
     uint64_t log_waits;             /* commits that waited because of log_limit_bytes */
+    /* page map, state words, frame tables: with cache_limit_bytes at most the option cache_bytes */
+    uint64_t cache_other_bytes;
+    uint64_t page_hit_per_mille;    /* page_hits in 1000 of page_hits + page_misses; 0: none yet */
 } sdb_stats;
 
 /* Fills *out_stats, as far as its `size` says it reaches. */

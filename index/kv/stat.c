@@ -42,6 +42,9 @@ static void add_pager(sdb_db *db, sdb_stats *s)
     s->extents = pager.extents;
     s->cache_bytes = pager.cache_bytes;
     s->cache_limit_bytes = pager.cache_limit_bytes;
+    s->cache_other_bytes = pager.cache_other_bytes;
+    if (pager.hits + pager.misses)
+        s->page_hit_per_mille = pager.hits * 1000 / (pager.hits + pager.misses);
     s->dirty_pages = pager.dirty_pages;
     s->page_hits = pager.hits;
     s->page_misses = pager.misses;
