@@ -32,6 +32,8 @@ typedef struct arguments {
     bench_config config;
     uint64_t cache_mb;
     uint64_t threads;
+    uint64_t inflight;
+    uint64_t direct;
     uint64_t repeat;
     uint64_t key_size;
     uint64_t value_size;
@@ -67,11 +69,18 @@ static int help(void)
            "  --value_size=N      bytes (100)\n"
            "  --threads=N         (1)\n"
            "  --batch=N           changes in a commit, reads in a snapshot (1)\n"
+           "  --inflight=N        reads in flight in each thread of readrandom and readmissing,\n"
+           "                      of engines that can; the others' lines say inflight=1 (1)\n"
+           "  --direct=0|1        begin with nothing in memory; engines that can use O_DIRECT\n"
+           "                      (io=direct), of the files of the others the kernel keeps\n"
+           "                      at most --cache_mb (io=bounded) (0)\n"
+           "  --compression=NAME  none, or zstd of engines that can (none)\n"
            "  --cache_mb=N        memory for each engine's cache (1024)\n"
            "  --durability=LEVEL  none, group or full; fillsync is always full (none)\n"
            "  --db=DIR            where to make the databases; they are removed at the end\n"
            "  --seed=N            another data set (1)\n"
            "  --repeat=N          runs; the engines take turns (1)\n"
+           "  --label=WORD        printed on every line (-)\n"
            "  --json              a JSON object a line\n\nworkloads:\n");
     for (size_t i = 0; i < bench_workloads_count; i++)
         printf("  %-18s  %s\n", bench_workloads[i].name, bench_workloads[i].text);
@@ -145,6 +154,15 @@ static bool durability_parse(const char *text, bench_durability *out)
     return false;
 }
 
+/* A label is one word in lines of words, and safe in JSON. */
+static bool label_good(const char *text)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+
+    return text[0] != '\0' && text[strspn(text, allowed)] == '\0';
+}
+
 /* Takes one --name=value. */
 static bool argument_parse(arguments *a, const char *name, size_t length, const char *value)
 {
@@ -158,6 +176,8 @@ static bool argument_parse(arguments *a, const char *name, size_t length, const 
         {"syncs", &config->syncs},
         {"nexts", &config->nexts},
         {"batch", &config->batch},
+        {"inflight", &a->inflight},
+        {"direct", &a->direct},
         {"seed", &config->generator.seed},
         {"key_size", &a->key_size},
         {"value_size", &a->value_size},
@@ -174,6 +194,14 @@ static bool argument_parse(arguments *a, const char *name, size_t length, const 
     if (strcmp(known, "engine") == 0) return list_parse(a, value, engine_add);
     if (strcmp(known, "benchmarks") == 0) return list_parse(a, value, workload_add);
     if (strcmp(known, "durability") == 0) return durability_parse(value, &config->durability);
+    if (strcmp(known, "compression") == 0) {
+        config->zstd = strcmp(value, "zstd") == 0;
+        return config->zstd || strcmp(value, "none") == 0;
+    }
+    if (strcmp(known, "label") == 0) {
+        config->label = value;
+        return label_good(value);
+    }
     if (strcmp(known, "db") == 0 && strlen(value) < sizeof config->root) {
         snprintf(config->root, sizeof config->root, "%s", value);
         return value[0] != '\0';
@@ -194,10 +222,15 @@ static const char *arguments_complete(arguments *a)
         return "--num is at least 1, and at most what --key_size can number";
     if (a->threads == 0 || a->threads > 512) return "--threads is 1 to 512";
     if (a->cache_mb == 0 || a->cache_mb > 1u << 24) return "--cache_mb is 1 to 16777216";
+    if (a->inflight == 0 || a->inflight > 1024) return "--inflight is 1 to 1024";
+    if (a->direct > 1) return "--direct is 0 or 1";
+    if (a->inflight > 1 && config->batch > 1) return "--inflight and --batch exclude each other";
     if (config->batch == 0 || a->repeat == 0) return "--batch and --repeat are at least 1";
     config->generator.key_size = (size_t)a->key_size;
     config->generator.value_size = (size_t)a->value_size;
     config->threads = (unsigned)a->threads;
+    config->inflight = (unsigned)a->inflight;
+    config->direct = a->direct == 1;
     config->cache_bytes = a->cache_mb << 20;
     if (config->reads == 0) config->reads = num;
     if (config->syncs == 0) config->syncs = num / 100 > 1000 ? num / 100 : 1000;
@@ -221,9 +254,13 @@ static int arguments_parse(arguments *a, int argc, char **argv)
     const char *wrong;
 
     *a = (arguments){
-        .config = {.generator = {.seed = 1, .count = 1000000}, .batch = 1, .nexts = 10},
+        .config = {.generator = {.seed = 1, .count = 1000000},
+                   .batch = 1,
+                   .nexts = 10,
+                   .label = "-"},
         .cache_mb = 1024,
         .threads = 1,
+        .inflight = 1,
         .repeat = 1,
         .key_size = 16,
         .value_size = 100,
@@ -293,7 +330,7 @@ static void interrupt_watch(arguments *a)
         (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/* All workloads with one engine. False when one failed: the others of this engine are left out. */
+/* All workloads with one engine. False when one failed; the next one then begins afresh. */
 static bool engine_run(const arguments *a, const bench_engine *engine, unsigned run,
                        bench_report *report)
 {
@@ -302,15 +339,17 @@ static bool engine_run(const arguments *a, const bench_engine *engine, unsigned 
     bool good = true;
 
     bench_stage_init(&stage, &a->config, engine);
-    for (size_t i = 0; i < a->workloads_count && good; i++) {
+    for (size_t i = 0; i < a->workloads_count; i++) {
         const bench_workload *workload = a->workloads[i];
         unsigned sides = 0;
         bool filled = false;
 
-        good = bench_workload_run(&stage, workload, results, &sides, &filled) == BENCH_OK;
-        if (!good) {
-            bench_report_failure(report, engine->name, workload->name, bench_errmsg());
-            break;
+        if (bench_workload_run(&stage, workload, results, &sides, &filled) != BENCH_OK) {
+            bench_report_failure(report, engine->name, &a->config, workload->name, bench_errmsg());
+            bench_stage_done(&stage);
+            bench_stage_init(&stage, &a->config, engine);
+            good = false;
+            continue;
         }
         if (filled)
             bench_report_filled(report, engine->name, workload->name, a->config.generator.count);

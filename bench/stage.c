@@ -19,6 +19,7 @@
 #include "bench/stage.h"
 
 #include "bench/measure.h"
+#include "bench/pagecache.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -51,7 +52,7 @@ void bench_stage_done(bench_stage *stage)
     (void)bench_directory_remove(stage->directory);
 }
 
-static bench_answer stage_open(bench_stage *stage, bench_durability durability)
+static bench_answer stage_open(bench_stage *stage, bench_durability durability, bool direct)
 {
     const bench_config *config = stage->config;
     const bench_generator *generator = &config->generator;
@@ -62,12 +63,16 @@ static bench_answer stage_open(bench_stage *stage, bench_durability durability)
         .value_size = generator->value_size,
         .threads = config->threads + 1,
         .durability = durability,
+        .direct = direct && config->direct,
+        .zstd = config->zstd,
     };
 
+    if (config->zstd && !stage->engine->can_zstd)
+        return bench_fail("%s has no compression with zstd", stage->engine->name);
     return stage->engine->open(&setup, &stage->db);
 }
 
-bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability)
+bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability, bool direct)
 {
     if (stage_close(stage) != BENCH_OK) return BENCH_FAILED;
     if (!bench_directory_remove(stage->directory))
@@ -76,7 +81,21 @@ bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability)
         return bench_fail("%s cannot be made; choose another place with --db", stage->directory);
     stage->passes = 0;
     stage->content = (bench_content){.generation = 0};
-    return stage_open(stage, durability);
+    return stage_open(stage, durability, direct);
+}
+
+bench_answer bench_stage_cold(bench_stage *stage)
+{
+    if (stage_close(stage) != BENCH_OK) return BENCH_FAILED;
+    bench_measure_sync(stage->directory);
+    bench_pagecache_drop(stage->directory);
+    return stage_open(stage, stage->config->durability, true);
+}
+
+const char *bench_stage_io(const bench_stage *stage)
+{
+    if (!stage->config->direct) return "cached";
+    return stage->engine->can_direct ? "direct" : "bounded";
 }
 
 void bench_stage_order(bench_stage *stage, bool ascending, bench_order *out_order)
@@ -170,7 +189,7 @@ bench_answer bench_stage_fill(bench_stage *stage)
     uint64_t disk_bytes;
     uint64_t digest;
 
-    if (bench_stage_fresh(stage, stage->config->durability) != BENCH_OK) return BENCH_FAILED;
+    if (bench_stage_fresh(stage, stage->config->durability, false) != BENCH_OK) return BENCH_FAILED;
     bench_stage_order(stage, false, &order);
     if (stage->engine->session_open(stage->db, &session) != BENCH_OK) return BENCH_FAILED;
     answer = fill(stage, session, &change);
@@ -257,7 +276,8 @@ bench_answer bench_stage_verify(bench_stage *stage, uint64_t *out_digest)
         answer = bench_fail("out of memory");
         goto out;
     }
-    if (stage->db == NULL && stage_open(stage, stage->config->durability) != BENCH_OK) goto out;
+    if (stage->db == NULL && stage_open(stage, stage->config->durability, false) != BENCH_OK)
+        goto out;
     if (stage->engine->session_open(stage->db, &session) != BENCH_OK) goto out;
     if (read_all(stage, session, &count, &digest) != BENCH_OK) goto out;
     want = content_digest(stage, key, value);

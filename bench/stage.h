@@ -22,6 +22,10 @@ typedef struct bench_config {
     uint64_t nexts; /* entries that a seek reads behind the first */
     uint64_t batch; /* changes in a commit, reads in a snapshot */
     unsigned threads;
+    unsigned inflight; /* reads that readrandom keeps in flight in each thread; 1: it waits */
+    bool direct;       /* O_DIRECT; of engines without it the page cache is held down */
+    bool zstd;
+    const char *label; /* a word that tells lines of one table apart */
     uint64_t cache_bytes;
     bench_durability durability;     /* of all but fillsync */
     char root[BENCH_DIRECTORY_SIZE]; /* a directory for each engine is made in it */
@@ -49,8 +53,17 @@ void bench_stage_init(bench_stage *stage, const bench_config *config, const benc
 /* Closes the database and removes it. */
 void bench_stage_done(bench_stage *stage);
 
-/* Makes the database fresh and opens it. */
-bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability);
+/* Makes the database fresh and opens it, with config->direct if `direct`. */
+bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability, bool direct);
+
+/*
+ * Opens the database again with nothing of it in memory: neither in the engine's cache, nor in the
+ * kernel's; with config->direct.
+ */
+bench_answer bench_stage_cold(bench_stage *stage);
+
+/* How the reads of this stage reach the disk: "direct", "bounded" (pagecache.h), "cached". */
+const char *bench_stage_io(const bench_stage *stage);
 
 /* Makes it fresh and fills it, unmeasured: random order, batches of 1000. It is even afterwards. */
 bench_answer bench_stage_fill(bench_stage *stage);

@@ -40,6 +40,16 @@ typedef struct bench_worker {
     pthread_t thread;
 } bench_worker;
 
+/* How many reads each reader of the job keeps in flight: 1 where the engine cannot have more. */
+unsigned bench_worker_inflight(const bench_job *job);
+
+/* Counts the time since *since as one operation, and begins the next. */
+void bench_worker_lap(bench_worker *worker, uint64_t *since);
+
+/* What a get of entry `number`, whose key is in worker->key, must answer; adds to the digest. */
+bench_answer bench_worker_check(bench_worker *worker, uint64_t number, bench_answer answer,
+                                bench_bytes value);
+
 /* The thread's function; `argument` is the bench_worker, its first four members set. */
 void *bench_worker_main(void *argument);
 

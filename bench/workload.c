@@ -18,6 +18,7 @@
 #include "bench/workload.h"
 
 #include "bench/measure.h"
+#include "bench/pagecache.h"
 #include "bench/worker.h"
 
 #include <inttypes.h>
@@ -87,11 +88,13 @@ static bench_answer precondition(bench_stage *stage, const bench_workload *workl
 
     *out_filled = false;
     if (workload->fresh)
-        return bench_stage_fresh(stage, workload->sync ? BENCH_DURABILITY_FULL
-                                                       : stage->config->durability);
-    if (changes ? bench_stage_full(stage) : bench_stage_even(stage)) return BENCH_OK;
-    *out_filled = true;
-    return bench_stage_fill(stage);
+        return bench_stage_fresh(
+            stage, workload->sync ? BENCH_DURABILITY_FULL : stage->config->durability, true);
+    if (!(changes ? bench_stage_full(stage) : bench_stage_even(stage))) {
+        *out_filled = true;
+        if (bench_stage_fill(stage) != BENCH_OK) return BENCH_FAILED;
+    }
+    return stage->config->direct ? bench_stage_cold(stage) : BENCH_OK;
 }
 
 static void job_init(bench_job *job, bench_stage *stage, const bench_workload *workload)
@@ -163,6 +166,8 @@ static void collect(bench_result *result, const bench_job *job, const bench_work
     snprintf(result->workload, sizeof result->workload, "%s", job->workload->name);
     result->threads = to - from;
     result->batch = job->stage->config->batch;
+    result->inflight = bench_worker_inflight(job);
+    result->io = bench_stage_io(job->stage);
     for (unsigned i = from; i < to; i++) {
         result->operations += workers[i].done;
         result->cpu_ns += workers[i].cpu_ns;
@@ -262,6 +267,7 @@ static bench_answer finish(bench_job *job, bench_result *results, unsigned sides
         disk_bytes = bench_measure_disk(stage->directory);
     }
     last->written_bytes = end.written_bytes - start->written_bytes;
+    last->read_bytes = end.read_bytes - start->read_bytes;
     for (unsigned i = 0; i < sides; i++) results[i].disk_bytes = disk_bytes;
     last->cpu_ns = end.cpu_ns - start->cpu_ns;
     if (sides > 1) {
@@ -286,6 +292,7 @@ bench_answer bench_workload_run(bench_stage *stage, const bench_workload *worklo
     unsigned count = threads + sides - 1;
     bench_worker *workers = NULL;
     bench_answer answer;
+    bench_pagecache keeper = {.running = false};
     bench_point start;
     bench_point end;
     bench_job job;
@@ -295,8 +302,14 @@ bench_answer bench_workload_run(bench_stage *stage, const bench_workload *worklo
     if (workers == NULL) return bench_fail("out of memory");
     job_init(&job, stage, workload);
     job_deal(&job, workers, threads, count);
+    if (stage->config->direct && !stage->engine->can_direct &&
+        !bench_pagecache_hold(&keeper, stage->directory, stage->config->cache_bytes)) {
+        free(workers);
+        return bench_fail("the thread that bounds the page cache cannot be started");
+    }
     answer = job_run(&job, workers, count, &start);
     end = bench_measure_point();
+    bench_pagecache_release(&keeper);
     if (answer == BENCH_OK) {
         collect(&results[0], &job, workers, 0, threads, start.wall_ns);
         if (sides > 1) collect(&results[1], &job, workers, threads, count, start.wall_ns);

@@ -44,6 +44,9 @@ typedef struct bench_result {
     uint64_t cpu_ns;
     uint64_t disk_bytes;
     uint64_t written_bytes;
+    uint64_t read_bytes;
+    unsigned inflight;
+    const char *io;    /* bench_stage_io */
     bool has_checksum; /* false where the outcome depends on timing */
     uint64_t checksum;
     bench_histogram latency; /* nanoseconds; of a scan every 32nd step only */

@@ -53,13 +53,26 @@ run "$bench" --engine=sdb --benchmarks=fillrandom,readseq --num=500 --key_size=4
 is "$status" 0 "other sizes run"
 is "$(lines '^{.*}$')" "$(printf '%s\n' "$out" | wc -l)" "--json prints an object a line"
 
+run "$bench" --engine="$list" --benchmarks=fillrandom,readrandom,readmissing --num=3000 \
+    --inflight=16 --direct=1 --cache_mb=1 --label=cold --db="$work/db"
+is "$status" 0 "reads in flight, on data that is not in memory"
+is "$(lines '^engine=sdb .* inflight=16 io=[a-z]* .* label=cold$')" 2 "sdb's are in flight"
+is "$(lines ' io=cached ')" 0 "nothing is read as if it were in memory"
+like "$(printf '%s\n' "$out" | tail -n 1)" "checksums agree: *" "and the same is read"
+
+run "$bench" --engine="$list" --benchmarks=fillrandom,readseq --num=500 --compression=zstd \
+    --db="$work/db"
+is "$(printf '%s\n' "$out" | grep -cE '^(engine|failure)=')" $((2 * count)) \
+    "what an engine cannot do is a line too, and the others go on"
+
 mkdir "$work/mine"
 echo keep >"$work/mine/file"
 run "$bench" --engine=sdb --benchmarks=fillseq --num=100 --db="$work/mine"
 is "$status" 0 "a folder that is there may be used"
 is "$(ls "$work/mine")" file "and only what the bench made is removed from it"
 
-for wrong in --num=0 --num=x --engine=oracle --benchmarks=fillfast --durability=some --nonsense; do
+for wrong in --num=0 --num=x --engine=oracle --benchmarks=fillfast --durability=some --nonsense \
+    --inflight=0 --direct=2 --compression=zip --label=a\"b; do
     run "$bench" "$wrong"
     is "$status" 2 "refuses $wrong"
 done
