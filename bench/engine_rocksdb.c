@@ -253,8 +253,8 @@ const bench_engine bench_engine_rocksdb = {
     .name = "rocksdb",
     .settings =
         "no compression (zstd if asked), block cache --cache_mb, bloom filter of 10 bits, "
-        "dynamic level sizes, memtable 64 MiB, 2 background jobs, WAL on, sync in fillsync only; reads "
-        "are pinned; --direct: use_direct_reads, and for flush and compaction",
+        "dynamic level sizes, memtable 64 MiB, 2 background jobs, WAL on, sync in fillsync only; "
+        "reads are pinned; --direct: use_direct_reads, and for flush and compaction",
     .can_direct = true,
     .can_zstd = true,
     .version = version,

@@ -50,6 +50,13 @@ void bench_stage_done(bench_stage *stage)
 {
     (void)stage_close(stage);
     (void)bench_directory_remove(stage->directory);
+    bench_stage_content(stage, (bench_content){.generation = 0});
+}
+
+void bench_stage_content(bench_stage *stage, bench_content content)
+{
+    free(stage->content.marks);
+    stage->content = content;
 }
 
 static bench_answer stage_open(bench_stage *stage, bench_durability durability, bool direct)
@@ -80,7 +87,7 @@ bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability, 
     if (!bench_directory_make(stage->directory))
         return bench_fail("%s cannot be made; choose another place with --db", stage->directory);
     stage->passes = 0;
-    stage->content = (bench_content){.generation = 0};
+    bench_stage_content(stage, (bench_content){.generation = 0});
     return stage_open(stage, durability, direct);
 }
 
@@ -105,12 +112,13 @@ void bench_stage_order(bench_stage *stage, bool ascending, bench_order *out_orde
 
 bool bench_stage_full(const bench_stage *stage)
 {
-    return stage->db != NULL && stage->content.count == stage->config->generator.count;
+    return stage->db != NULL && stage->content.count == stage->config->generator.count &&
+           stage->content.inserted == 0;
 }
 
 bool bench_stage_even(const bench_stage *stage)
 {
-    return bench_stage_full(stage) && stage->content.ahead == 0;
+    return bench_stage_full(stage) && stage->content.spread == 0;
 }
 
 bench_answer bench_stage_settle(bench_stage *stage, uint64_t *out_disk_bytes)
@@ -162,6 +170,17 @@ bench_answer bench_stage_change(const bench_stage *stage, bench_session *session
     return bench_fail("a commit was refused %d times", BENCH_RETRY_MAX);
 }
 
+bench_answer bench_stage_put(const bench_stage *stage, bench_session *session, bench_bytes key,
+                             bench_bytes value)
+{
+    for (unsigned i = 0; i < BENCH_RETRY_MAX; i++) {
+        bench_answer answer = stage->engine->put(session, key, value);
+
+        if (answer != BENCH_RETRY) return answer;
+    }
+    return bench_fail("a put was refused %d times", BENCH_RETRY_MAX);
+}
+
 static bench_answer fill(bench_stage *stage, bench_session *session, const bench_change *change)
 {
     uint64_t total = stage->config->generator.count;
@@ -195,8 +214,9 @@ bench_answer bench_stage_fill(bench_stage *stage)
     answer = fill(stage, session, &change);
     stage->engine->session_close(session);
     if (answer != BENCH_OK) return answer;
-    stage->content =
-        (bench_content){.order = order, .count = stage->config->generator.count, .generation = 1};
+    bench_stage_content(
+        stage,
+        (bench_content){.order = order, .count = stage->config->generator.count, .generation = 1});
     if (bench_stage_settle(stage, &disk_bytes) != BENCH_OK) return BENCH_FAILED;
     return bench_stage_verify(stage, &digest);
 }
@@ -218,6 +238,7 @@ uint64_t bench_stage_digest(const bench_stage *stage, uint64_t from, uint64_t to
 /* The digest of the content, whatever its state. */
 static uint64_t content_digest(const bench_stage *stage, unsigned char *key, unsigned char *value)
 {
+    const bench_generator *generator = &stage->config->generator;
     const bench_content *content = &stage->content;
     uint64_t sum = 0;
 
@@ -225,7 +246,13 @@ static uint64_t content_digest(const bench_stage *stage, unsigned char *key, uns
         uint64_t generation = content->generation + (at < content->ahead ? 1 : 0);
         uint64_t number = bench_order_at(&content->order, at);
 
-        sum += bench_generator_digest(&stage->config->generator, number, generation, key, value);
+        if (content->marks != NULL) generation += content->marks[number] & BENCH_SPREAD_MAX;
+        sum += bench_generator_digest(generator, number, generation, key, value);
+        if (content->marks == NULL || (content->marks[number] & BENCH_MARK_INSERTED) == 0) continue;
+        bench_generator_missing(generator, number, key);
+        bench_generator_value(generator, generator->count + number,
+                              content->generation + content->spread, value);
+        sum += bench_digest(key, generator->key_size, value, generator->value_size);
     }
     return sum;
 }
@@ -281,9 +308,9 @@ bench_answer bench_stage_verify(bench_stage *stage, uint64_t *out_digest)
     if (stage->engine->session_open(stage->db, &session) != BENCH_OK) goto out;
     if (read_all(stage, session, &count, &digest) != BENCH_OK) goto out;
     want = content_digest(stage, key, value);
-    if (count != stage->content.count) {
+    if (count != stage->content.count + stage->content.inserted) {
         answer = bench_fail("it holds %" PRIu64 " entries, and must hold %" PRIu64, count,
-                            stage->content.count);
+                            stage->content.count + stage->content.inserted);
     } else if (digest != want) {
         answer = bench_fail("its entries have the digest %016" PRIx64 ", and must have %016" PRIx64,
                             digest, want);

@@ -13,6 +13,7 @@
 #include "bench/generator.h"
 
 enum { BENCH_DIRECTORY_SIZE = 2048, BENCH_RETRY_MAX = 1000 };
+enum { BENCH_MARK_INSERTED = 0x80, BENCH_SPREAD_MAX = 0x7f };
 
 /* What the command line asks, the same for every engine. */
 typedef struct bench_config {
@@ -36,6 +37,14 @@ typedef struct bench_content {
     uint64_t count;
     uint64_t generation; /* of all of them … */
     uint64_t ahead;      /* … but those at the first `ahead` positions are one newer */
+    /*
+     * Of entry n, after workloads of a mix; NULL: none ran. The lower bits are how much newer it
+     * is; BENCH_MARK_INSERTED: behind it stands an inserted entry, with the key of
+     * bench_generator_missing(n), and the value of the number count + n in the newest generation.
+     */
+    unsigned char *marks;
+    uint64_t inserted; /* how many such */
+    uint64_t spread;   /* the newest generation less `generation`; 0: all are alike */
 } bench_content;
 
 typedef struct bench_stage {
@@ -80,6 +89,9 @@ void bench_stage_order(bench_stage *stage, bool ascending, bench_order *out_orde
 bool bench_stage_full(const bench_stage *stage);
 bool bench_stage_even(const bench_stage *stage);
 
+/* Replaces what the content is said to be; frees the marks that it had. */
+void bench_stage_content(bench_stage *stage, bench_content content);
+
 /*
  * Opens the database if it is closed, reads all there is, in order, and compares it with the
  * content. BENCH_FAILED says what differs; BENCH_OK leaves the digest of the content.
@@ -99,6 +111,10 @@ typedef struct bench_change {
     uint64_t batch;
     bool remove;
 } bench_change;
+
+/* One put, again as long as the engine asks for it. */
+bench_answer bench_stage_put(const bench_stage *stage, bench_session *session, bench_bytes key,
+                             bench_bytes value);
 
 /* `key` and `value` have room for one of each. */
 bench_answer bench_stage_change(const bench_stage *stage, bench_session *session,

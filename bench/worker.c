@@ -22,6 +22,7 @@
 
 #include "bench/inflight.h"
 #include "bench/measure.h"
+#include "bench/mix.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -242,6 +243,7 @@ static bench_answer loop(bench_worker *worker)
                                                       : loop_get(worker);
     case BENCH_KIND_SCAN: return loop_scan(worker);
     case BENCH_KIND_SEEK: return loop_seek(worker);
+    case BENCH_KIND_MIX: return bench_worker_mix(worker);
     case BENCH_KIND_MIXED: return worker->writer ? loop_write_while(worker) : loop_get(worker);
     }
     return bench_fail("no such kind of workload");

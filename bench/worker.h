@@ -5,7 +5,7 @@
 #ifndef SDB_BENCH_WORKER_H
 #define SDB_BENCH_WORKER_H
 
-#include "bench/workload.h"
+#include "bench/dice.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,6 +16,7 @@ typedef struct bench_job {
     const bench_workload *workload;
     bench_order order;       /* of the changes */
     uint64_t generation;     /* that the changes write; the first of them in a MIXED job */
+    bench_dice dice;         /* MIX */
     uint64_t operations;     /* over all threads; of a scan: entries, for each thread */
     pthread_barrier_t start; /* the workers and the one who measures */
     atomic_uint reading;     /* MIXED: readers that are not done */

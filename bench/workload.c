@@ -18,6 +18,7 @@
 #include "bench/workload.h"
 
 #include "bench/measure.h"
+#include "bench/mix.h"
 #include "bench/pagecache.h"
 #include "bench/worker.h"
 
@@ -66,6 +67,34 @@ const bench_workload bench_workloads[] = {
      .text = "delete every entry, in random order",
      .kind = BENCH_KIND_WRITE,
      .remove = true},
+    {.name = "mixed",
+     .text = "half reads, half updates, of entries that are each as likely",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.read = 50, .update = 50, .chooser = BENCH_UNIFORM}},
+    {.name = "ycsba",
+     .text = "YCSB A: half reads, half updates, zipfian",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.read = 50, .update = 50, .chooser = BENCH_ZIPFIAN}},
+    {.name = "ycsbb",
+     .text = "YCSB B: 95 % reads, 5 % updates, zipfian",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.read = 95, .update = 5, .chooser = BENCH_ZIPFIAN}},
+    {.name = "ycsbc",
+     .text = "YCSB C: reads, zipfian",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.read = 100, .chooser = BENCH_ZIPFIAN}},
+    {.name = "ycsbd",
+     .text = "YCSB D: 95 % reads of the latest, 5 % inserts",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.read = 95, .insert = 5, .chooser = BENCH_LATEST}},
+    {.name = "ycsbe",
+     .text = "YCSB E: 95 % scans of 1 to 100 entries from a zipfian one, 5 % inserts",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.scan = 95, .insert = 5, .chooser = BENCH_ZIPFIAN}},
+    {.name = "ycsbf",
+     .text = "YCSB F: half reads, half read-modify-writes, zipfian",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.read = 50, .modify = 50, .chooser = BENCH_ZIPFIAN}},
 };
 
 const size_t bench_workloads_count = sizeof bench_workloads / sizeof bench_workloads[0];
@@ -84,13 +113,18 @@ const bench_workload *bench_workload_find(const char *name, size_t length)
 static bench_answer precondition(bench_stage *stage, const bench_workload *workload,
                                  bool *out_filled)
 {
-    bool changes = workload->kind == BENCH_KIND_WRITE;
+    bool ready = bench_stage_even(stage);
 
+    if (workload->kind == BENCH_KIND_WRITE)
+        ready = bench_stage_full(stage) && stage->content.spread < BENCH_SPREAD_MAX;
+    if (workload->kind == BENCH_KIND_MIX)
+        ready = bench_stage_full(stage) && stage->content.spread < BENCH_SPREAD_MAX &&
+                stage->content.ahead == 0;
     *out_filled = false;
     if (workload->fresh)
         return bench_stage_fresh(
             stage, workload->sync ? BENCH_DURABILITY_FULL : stage->config->durability, true);
-    if (!(changes ? bench_stage_full(stage) : bench_stage_even(stage))) {
+    if (!ready) {
         *out_filled = true;
         if (bench_stage_fill(stage) != BENCH_OK) return BENCH_FAILED;
     }
@@ -105,7 +139,7 @@ static void job_init(bench_job *job, bench_stage *stage, const bench_workload *w
     memset(job, 0, sizeof *job);
     job->stage = stage;
     job->workload = workload;
-    job->generation = stage->content.generation + (stage->content.ahead > 0 ? 2 : 1);
+    job->generation = stage->content.generation + stage->content.spread + 1;
     atomic_init(&job->reading, config->threads);
     atomic_init(&job->newest, job->generation);
     bench_stage_order(stage, workload->ascending, &job->order);
@@ -113,6 +147,10 @@ static void job_init(bench_job *job, bench_stage *stage, const bench_workload *w
     if (workload->kind == BENCH_KIND_WRITE)
         job->operations = workload->sync ? config->syncs : total;
     if (workload->kind == BENCH_KIND_SCAN && job->operations > total) job->operations = total;
+    if (workload->kind == BENCH_KIND_MIX) {
+        if (job->operations > total) job->operations = total; /* as many can be inserted */
+        bench_dice_init(&job->dice, &workload->mix, &config->generator, &job->order);
+    }
 }
 
 /* Deals the operations out to the workers; a scan is everybody's whole. */
@@ -165,7 +203,7 @@ static void collect(bench_result *result, const bench_job *job, const bench_work
     bench_histogram_init(&result->latency);
     snprintf(result->workload, sizeof result->workload, "%s", job->workload->name);
     result->threads = to - from;
-    result->batch = job->stage->config->batch;
+    result->batch = job->workload->kind == BENCH_KIND_MIX ? 1 : job->stage->config->batch;
     result->inflight = bench_worker_inflight(job);
     result->io = bench_stage_io(job->stage);
     for (unsigned i = from; i < to; i++) {
@@ -179,20 +217,23 @@ static void collect(bench_result *result, const bench_job *job, const bench_work
 }
 
 /* What the content is after the changes of a job. */
-static void content_change(bench_stage *stage, const bench_job *job, uint64_t written)
+static bench_answer content_change(bench_stage *stage, const bench_job *job, uint64_t written)
 {
-    bench_content *content = &stage->content;
+    bench_content content = {.order = job->order};
     uint64_t total = stage->config->generator.count;
 
-    content->order = job->order;
+    if (job->workload->kind == BENCH_KIND_MIX) return bench_mix_content(stage, job);
     if (job->workload->kind == BENCH_KIND_MIXED) {
-        content->generation += written / total;
-        content->ahead = written % total;
-        return;
+        content.count = total;
+        content.generation = stage->content.generation + written / total;
+        content.ahead = written % total;
+        content.spread = content.ahead > 0 ? 1 : 0;
+    } else {
+        content.count = job->workload->remove ? 0 : written;
+        content.generation = job->generation;
     }
-    content->count = job->workload->remove ? 0 : written;
-    content->generation = job->generation;
-    content->ahead = 0;
+    bench_stage_content(stage, content);
+    return BENCH_OK;
 }
 
 /* The digest of one seek of `nexts` entries behind each draw, all of them. */
@@ -255,12 +296,13 @@ static bench_answer finish(bench_job *job, bench_result *results, unsigned sides
 {
     bench_stage *stage = job->stage;
     bench_result *last = &results[sides - 1];
-    bool changes = job->workload->kind == BENCH_KIND_WRITE || sides > 1;
+    bool changes = job->workload->kind == BENCH_KIND_WRITE ||
+                   job->workload->kind == BENCH_KIND_MIX || sides > 1;
     uint64_t disk_bytes;
     uint64_t digest;
 
     if (changes) {
-        content_change(stage, job, last->operations);
+        if (content_change(stage, job, last->operations) != BENCH_OK) return BENCH_FAILED;
         if (bench_stage_settle(stage, &disk_bytes) != BENCH_OK) return BENCH_FAILED;
         end = bench_measure_point();
     } else {

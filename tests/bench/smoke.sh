@@ -35,10 +35,20 @@ is "$status" 0 "the same with three threads and batches of 64"
 is "$(printf '%s\n' "$out" | grep -c ' threads=3 .* batch=64 ')" $((count * 11)) \
     "their lines say so"
 
+mixes=ycsba,ycsbb,ycsbc,ycsbd,ycsbe,ycsbf,mixed
+run "$bench" --engine="$list" --benchmarks=$mixes,overwrite,readseq --num=3000 --db="$work/db"
+is "$status" 0 "the mixes run, and leave what can be worked on"
+is "$(printf '%s\n' "$out" | tail -n 1)" \
+    "checksums agree: $(echo $mixes | tr ',' ' ') overwrite readseq" "all read the same in the end"
+one=$(printf '%s\n' "$out" | sed -n 's/^engine=sdb workload=ycsba .*checksum=\([^ ]*\).*/\1/p')
+run "$bench" --engine=sdb --benchmarks=ycsba --num=3000 --threads=3 --db="$work/db"
+
 checksum()
 {
     printf '%s\n' "$out" | sed -n 's/^engine=sdb .*checksum=\([^ ]*\).*/\1/p'
 }
+
+is "$(checksum)" "$one" "and with three threads as with one"
 
 run "$bench" --engine=sdb --benchmarks=readrandom --num=2000 --db="$work/db"
 is "$status" 0 "a reading workload may come first"
