@@ -13,6 +13,7 @@
  * Source: the manner of LevelDB's and RocksDB's db_bench.
  * Not here: everything else. Reading order: README.md.
  */
+#include "bench/disk.h"
 #include "bench/measure.h"
 #include "bench/report.h"
 
@@ -37,6 +38,8 @@ typedef struct arguments {
     uint64_t repeat;
     uint64_t key_size;
     uint64_t value_size;
+    uint64_t block_size;
+    bool disk; /* measure the disk, no engine */
     bool json;
     bool root_made; /* by us: we remove it */
     const bench_engine *engines[BENCH_LIST_MAX];
@@ -80,6 +83,10 @@ static int help(void)
            "  --db=DIR            where to make the databases; they are removed at the end\n"
            "  --seed=N            another data set (1)\n"
            "  --repeat=N          runs; the engines take turns (1)\n"
+           "  --disk              no engine: the disk's own rates, of --syncs times writing 4 KiB\n"
+           "                      and fdatasync, and of --reads random reads with O_DIRECT, one\n"
+           "                      after the other and 32 in flight\n"
+           "  --block_size=N      bytes of each of these reads: 4096 to 65536 (8192)\n"
            "  --label=WORD        printed on every line (-)\n"
            "  --json              a JSON object a line\n\nworkloads:\n");
     for (size_t i = 0; i < bench_workloads_count; i++)
@@ -171,19 +178,13 @@ static bool argument_parse(arguments *a, const char *name, size_t length, const 
         const char *name;
         uint64_t *to;
     } numbers[] = {
-        {"num", &config->generator.count},
-        {"reads", &config->reads},
-        {"syncs", &config->syncs},
-        {"nexts", &config->nexts},
-        {"batch", &config->batch},
-        {"inflight", &a->inflight},
-        {"direct", &a->direct},
-        {"seed", &config->generator.seed},
-        {"key_size", &a->key_size},
-        {"value_size", &a->value_size},
-        {"threads", &a->threads},
-        {"cache_mb", &a->cache_mb},
-        {"repeat", &a->repeat},
+        {"num", &config->generator.count}, {"reads", &config->reads},
+        {"syncs", &config->syncs},         {"nexts", &config->nexts},
+        {"batch", &config->batch},         {"inflight", &a->inflight},
+        {"block_size", &a->block_size},    {"direct", &a->direct},
+        {"seed", &config->generator.seed}, {"key_size", &a->key_size},
+        {"value_size", &a->value_size},    {"threads", &a->threads},
+        {"cache_mb", &a->cache_mb},        {"repeat", &a->repeat},
     };
     char known[32];
 
@@ -223,6 +224,8 @@ static const char *arguments_complete(arguments *a)
     if (a->threads == 0 || a->threads > 512) return "--threads is 1 to 512";
     if (a->cache_mb == 0 || a->cache_mb > 1u << 24) return "--cache_mb is 1 to 16777216";
     if (a->inflight == 0 || a->inflight > 1024) return "--inflight is 1 to 1024";
+    if (a->block_size < 4096 || a->block_size > 65536 || a->block_size % 4096 != 0)
+        return "--block_size is a multiple of 4096, at most 65536";
     if (a->direct > 1) return "--direct is 0 or 1";
     if (a->inflight > 1 && config->batch > 1) return "--inflight and --batch exclude each other";
     if (config->batch == 0 || a->repeat == 0) return "--batch and --repeat are at least 1";
@@ -261,6 +264,7 @@ static int arguments_parse(arguments *a, int argc, char **argv)
         .cache_mb = 1024,
         .threads = 1,
         .inflight = 1,
+        .block_size = 8192,
         .repeat = 1,
         .key_size = 16,
         .value_size = 100,
@@ -271,6 +275,10 @@ static int arguments_parse(arguments *a, int argc, char **argv)
 
         if (strcmp(text, "--json") == 0) {
             a->json = true;
+            continue;
+        }
+        if (strcmp(text, "--disk") == 0) {
+            a->disk = true;
             continue;
         }
         if (strncmp(text, "--", 2) != 0 || value == NULL ||
@@ -362,6 +370,24 @@ static bool engine_run(const arguments *a, const bench_engine *engine, unsigned 
     return good;
 }
 
+/* --disk */
+static bool disk_run(const arguments *a, bench_report *report)
+{
+    static bench_result results[BENCH_DISK_RESULTS];
+    unsigned count;
+    bench_answer answer;
+
+    bench_report_head(report, &a->config, NULL, 0);
+    answer = bench_disk_run(&a->config, a->block_size, results, &count);
+    for (unsigned i = 0; i < count; i++)
+        bench_report_result(report, "disk", 1, &a->config, &results[i]);
+    if (answer != BENCH_OK)
+        bench_report_failure(report, "disk", &a->config, count == 0 ? "disksync" : "diskread",
+                             bench_errmsg());
+    if (a->root_made) (void)rmdir(a->config.root);
+    return answer == BENCH_OK;
+}
+
 int main(int argc, char **argv)
 {
     static arguments a;
@@ -379,6 +405,7 @@ int main(int argc, char **argv)
     }
     report.json = a.json;
     interrupt_watch(&a);
+    if (a.disk) return disk_run(&a, &report) ? 0 : 1;
     bench_report_head(&report, &a.config, a.engines, a.engines_count);
     for (unsigned run = 1; run <= a.repeat; run++) {
         for (size_t i = 0; i < a.engines_count; i++)

@@ -75,6 +75,13 @@ run "$bench" --engine="$list" --benchmarks=fillrandom,readseq --num=500 --compre
 is "$(printf '%s\n' "$out" | grep -cE '^(engine|failure)=')" $((2 * count)) \
     "what an engine cannot do is a line too, and the others go on"
 
+run "$bench" --disk --num=1000 --reads=50 --syncs=5 --db="$work/db"
+case $err in
+*O_DIRECT* | *io_uring*) skip "this disk cannot be measured: $err" ;;
+*) is "$status:$(lines '^engine=disk workload=disk.* operations=')" "0:3" "the disk is measured" ;;
+esac
+ok "its file is removed" test ! -e "$work/db"
+
 mkdir "$work/mine"
 echo keep >"$work/mine/file"
 run "$bench" --engine=sdb --benchmarks=fillseq --num=100 --db="$work/mine"
