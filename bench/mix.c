@@ -168,6 +168,8 @@ bench_answer bench_worker_mix(bench_worker *worker)
         if (own.numbers == NULL) return bench_fail("out of memory");
     }
     for (uint64_t i = worker->from; i < worker->to && answer == BENCH_OK; i++) {
+        answer = bench_stage_poll(worker->job->stage, worker->done);
+        if (answer != BENCH_OK) break;
         answer = roll_one(worker, &own, i);
         bench_worker_lap(worker, &since);
         worker->done++;

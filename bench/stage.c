@@ -27,7 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILL_BATCH = 1000, QUIET_MS = 60000 };
+enum { FILL_BATCH = 1000, QUIET_MS = 60000, POLL_EVERY = 64 };
 
 void bench_stage_init(bench_stage *stage, const bench_config *config, const bench_engine *engine)
 {
@@ -36,6 +36,15 @@ void bench_stage_init(bench_stage *stage, const bench_config *config, const benc
     stage->engine = engine;
     snprintf(stage->directory, sizeof stage->directory, "%s/sdb_bench-%s", config->root,
              engine->name);
+}
+
+bench_answer bench_stage_poll(const bench_stage *stage, uint64_t count)
+{
+    const bench_config *config = stage->config;
+
+    if (count % POLL_EVERY != 0 || config->cancelled == NULL || !config->cancelled())
+        return BENCH_OK;
+    return bench_fail("interrupted");
 }
 
 static bench_answer stage_close(bench_stage *stage)
@@ -192,7 +201,9 @@ static bench_answer fill(bench_stage *stage, bench_session *session, const bench
     for (uint64_t at = 0; at < total && answer == BENCH_OK; at += change->batch) {
         uint64_t count = total - at < change->batch ? total - at : change->batch;
 
-        answer = bench_stage_change(stage, session, change, at, count, key, value);
+        answer = bench_stage_poll(stage, at / change->batch);
+        if (answer == BENCH_OK)
+            answer = bench_stage_change(stage, session, change, at, count, key, value);
     }
     free(key);
     free(value);
@@ -271,6 +282,8 @@ static bench_answer read_all(bench_stage *stage, bench_session *session, uint64_
     *out_digest = 0;
     if (answer != BENCH_OK) return answer;
     for (;;) {
+        answer = bench_stage_poll(stage, *out_count);
+        if (answer != BENCH_OK) break;
         answer = stage->engine->cursor_move(session, move, (bench_bytes){.size = 0}, &entry);
         if (answer != BENCH_OK) break;
         if (entry.key.size != key_size)

@@ -29,6 +29,7 @@ typedef struct bench_config {
     const char *label; /* a word that tells lines of one table apart */
     uint64_t cache_bytes;
     bench_durability durability;     /* of all but fillsync */
+    bool (*cancelled)(void);         /* polled; when it is true, work fails; NULL: never */
     char root[BENCH_DIRECTORY_SIZE]; /* a directory for each engine is made in it */
 } bench_config;
 
@@ -58,6 +59,9 @@ typedef struct bench_stage {
 
 /* Prepares; nothing is opened. `config` is borrowed. bench_stage_done ends it. */
 void bench_stage_init(bench_stage *stage, const bench_config *config, const bench_engine *engine);
+
+/* Fails, with a sentence, when config->cancelled says so. Looks at each 64th `count` only. */
+bench_answer bench_stage_poll(const bench_stage *stage, uint64_t count);
 
 /* Closes the database and removes it. */
 void bench_stage_done(bench_stage *stage);

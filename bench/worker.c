@@ -60,9 +60,11 @@ static bench_answer loop_write(bench_worker *worker)
 
     for (uint64_t at = worker->from; at < worker->to;) {
         uint64_t count = worker->to - at < change.batch ? worker->to - at : change.batch;
-        bench_answer answer = bench_stage_change(job->stage, worker->session, &change, at, count,
-                                                 worker->key, worker->value);
+        bench_answer answer = bench_stage_poll(job->stage, worker->latency.count);
 
+        if (answer != BENCH_OK) return answer;
+        answer = bench_stage_change(job->stage, worker->session, &change, at, count, worker->key,
+                                    worker->value);
         if (answer != BENCH_OK) return answer;
         bench_worker_lap(worker, &since);
         at += count;
@@ -137,6 +139,8 @@ static bench_answer loop_get(bench_worker *worker)
         uint64_t number = bench_generator_draw(generator, i);
         bench_bytes value = {.size = 0};
 
+        answer = bench_stage_poll(stage, worker->done);
+        if (answer != BENCH_OK) break;
         if (batch > 1 && in_batch == 0) {
             answer = engine->read_begin(worker->session);
             if (answer != BENCH_OK) return answer;
@@ -173,6 +177,8 @@ static bench_answer loop_scan(bench_worker *worker)
         uint64_t since = timed ? bench_now_ns() : 0;
         bench_entry entry;
 
+        answer = bench_stage_poll(worker->job->stage, i);
+        if (answer != BENCH_OK) break;
         answer = engine->cursor_move(worker->session, move, none, &entry);
         if (timed) bench_histogram_add(&worker->latency, bench_now_ns() - since);
         if (answer != BENCH_OK) break;
@@ -215,8 +221,9 @@ static bench_answer loop_seek(bench_worker *worker)
 
     for (uint64_t at = worker->from; at < worker->to;) {
         uint64_t end = worker->to - at < batch ? worker->to : at + batch;
-        bench_answer answer = stage->engine->cursor_open(worker->session);
+        bench_answer answer = bench_stage_poll(stage, worker->latency.count);
 
+        if (answer == BENCH_OK) answer = stage->engine->cursor_open(worker->session);
         if (answer != BENCH_OK) return answer;
         for (; at < end && answer == BENCH_OK; at++) {
             answer = seek_once(worker, at);

@@ -179,7 +179,7 @@ static bench_answer job_run(bench_job *job, bench_worker *workers, unsigned coun
     pthread_barrier_init(&job->start, NULL, count + 1);
     for (unsigned i = 0; i < count; i++) {
         if (pthread_create(&workers[i].thread, NULL, bench_worker_main, &workers[i]) != 0) {
-            fprintf(stderr, "sdb_bench: thread %u of %u cannot be started\n", i + 1, count);
+            fprintf(stderr, "bench: thread %u of %u cannot be started\n", i + 1, count);
             exit(1); /* the others wait at the barrier, and cannot be told */
         }
     }
