@@ -79,6 +79,7 @@ static int help(void)
            "                      at most --cache_mb (io=bounded) (0)\n"
            "  --compression=NAME  none, or zstd of engines that can (none)\n"
            "  --cache_mb=N        memory for each engine's cache (1024)\n"
+           "  --cache_policy=NAME who leaves sdb's cache: s3fifo, sieve, clock, lru, lfu or fifo\n"
            "  --durability=LEVEL  none, group or full; fillsync is always full (none)\n"
            "  --db=DIR            where to make the databases; they are removed at the end\n"
            "  --seed=N            another data set (1)\n"
@@ -202,6 +203,10 @@ static bool argument_parse(arguments *a, const char *name, size_t length, const 
     if (strcmp(known, "label") == 0) {
         config->label = value;
         return label_good(value);
+    }
+    if (strcmp(known, "cache_policy") == 0 && strlen(value) < sizeof config->cache_policy) {
+        snprintf(config->cache_policy, sizeof config->cache_policy, "%s", value);
+        return true;
     }
     if (strcmp(known, "db") == 0 && strlen(value) < sizeof config->root) {
         snprintf(config->root, sizeof config->root, "%s", value);

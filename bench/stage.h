@@ -28,6 +28,7 @@ typedef struct bench_config {
     bool zstd;
     const char *label; /* a word that tells lines of one table apart */
     uint64_t cache_bytes;
+    char cache_policy[16];           /* sdb's; "" for its default */
     bench_durability durability;     /* of all but fillsync */
     bool (*cancelled)(void);         /* polled; when it is true, work fails; NULL: never */
     char root[BENCH_DIRECTORY_SIZE]; /* a directory for each engine is made in it */

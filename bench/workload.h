@@ -13,7 +13,7 @@ typedef enum bench_kind {
     BENCH_KIND_GET,
     BENCH_KIND_SCAN,
     BENCH_KIND_SEEK,
-    BENCH_KIND_MIXED, /* threads that get, and one that overwrites meanwhile */
+    BENCH_KIND_MIXED, /* threads that get, and one that overwrites or scans */
     BENCH_KIND_MIX    /* threads that each do what a mix says (mix.h) */
 } bench_kind;
 
@@ -44,6 +44,7 @@ typedef struct bench_workload {
     bool remove;    /* WRITE: deletes */
     bool missing;   /* GET: keys that are not there */
     bool backward;  /* SCAN */
+    bool scans;     /* MIXED: the other thread scans; the gets are of the first sixteenth */
     bench_mix mix;  /* MIX */
 } bench_workload;
 

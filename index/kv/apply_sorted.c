@@ -39,6 +39,7 @@ static size_t list(const struct write_set *w, struct placed *placed)
 sdb_status sdb__apply_sorted(sdb_db *db, const struct write_set *w, uint64_t commit, bool keep)
 {
     struct placed *placed = NULL;
+    struct btree_run run = {0};
     sdb_status status = SDB_OK;
     size_t count;
 
@@ -48,7 +49,8 @@ sdb_status sdb__apply_sorted(sdb_db *db, const struct write_set *w, uint64_t com
     count = list(w, placed);
     sdb__placed_sort(placed, count);
     for (size_t i = 0; status == SDB_OK && i < count; i++)
-        status = sdb__apply(db, placed[i].at, placed[i].size, commit, keep, NULL);
+        status = sdb__apply_run(db, placed[i].at, placed[i].size, commit, keep, NULL, &run);
+    sdb__btree_run_end(&run);
     sdb__mem_free(db->allocator, placed);
     return status;
 }

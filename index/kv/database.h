@@ -69,6 +69,7 @@ struct sdb_db {
     const sdb_allocator *allocator;
     sdb_options options; /* with defaults filled in */
     char *path, *wal_folder;
+    char *archive; /* folder that keeps segments of the log; NULL: none */
     struct io *io;
     bool owns_io, is_memory, readonly;
     struct io_file *file;
@@ -199,11 +200,13 @@ SDB_MUST_USE sdb_status sdb__apply_sorted(sdb_db *db, const struct write_set *wr
                                           uint64_t commit, bool keep);
 /* Gives the extent of an old value (NULL: none) back: no snapshot wants it. */
 SDB_MUST_USE sdb_status sdb__apply_release(sdb_db *db, const struct btree_value *old);
+/* The same, as a part of a run of puts that the caller ends (btree.h). */
+SDB_MUST_USE sdb_status sdb__apply_run(sdb_db *db, const uint8_t *ops, size_t size,
+                                       uint64_t commit, bool keep, struct prepared *prepared,
+                                       struct btree_run *run);
 /* Removes one key, as sdb__apply does. */
 SDB_MUST_USE sdb_status sdb__apply_del(sdb_keyspace *keyspace, struct bytes key, uint64_t commit,
                                        bool keep);
-/* Replays log `log_id` from where the superblock ends; then the database needs no log. */
-SDB_MUST_USE sdb_status sdb__recover(sdb_db *db, uint64_t log_id);
 
 /* ---- delrange.c ---- */
 /* Applies OP_DELRANGE. */
@@ -216,6 +219,41 @@ SDB_MUST_USE sdb_status sdb__apply_del_range(sdb_keyspace *keyspace, const struc
  */
 SDB_MUST_USE sdb_status sdb__ready_ranges(sdb_db *db, const struct write_set *writes,
                                           bool *out_keep);
+
+/* ---- recover.c ---- */
+/* What to replay, and what came of it. */
+struct replay {
+    const char *folders[2]; /* as for sdb__wal_replay_both */
+    struct wal_identity identity;
+    uint64_t from_lsn;
+    /* Taken are commits that begin before these LSNs, up to this number, not after this time. */
+    uint64_t before_lsn, until_lsn, until_commit, until_ms;
+
+    bool reached;     /* there was a commit beyond one of the until_… */
+    uint64_t end_lsn; /* behind the last commit taken */
+    uint64_t last_ms; /* time of the last commit taken; left alone if there was none */
+    bool failed;      /* while applying: then what is in memory is not whole */
+};
+/*
+ * Applies the commits of a log to a database that has none. SDB_NOTFOUND: there is no such log, or
+ * none that holds from_lsn; SDB_CORRUPT: what could be read of it was applied, unless `failed`.
+ */
+SDB_MUST_USE sdb_status sdb__replay(sdb_db *db, struct replay *what);
+/* Replays log `log_id` from where the superblock ends; then the database needs no log. */
+SDB_MUST_USE sdb_status sdb__recover(sdb_db *db, uint64_t log_id);
+
+/* ---- backup.c ---- */
+/*
+ * sdb_backup. `fresh`: the copy gets an id of its own, for it will not go on as the original did.
+ */
+SDB_MUST_USE sdb_status sdb__backup(sdb_db *db, const char *path, bool fresh,
+                                    sdb_progress_fn progress, void *context);
+
+/* ---- restore.c ---- */
+/* sdb_restore on a given backend. */
+SDB_MUST_USE sdb_status sdb__restore(struct io *io, const char *backup, const char *path,
+                                     const sdb_restore_options *options,
+                                     sdb_restore_result *out_result);
 
 /* ---- checkpoint_run.c ---- */
 /* Makes a checkpoint. `last`: the log is not needed any more, both superblocks are written. */

@@ -23,6 +23,8 @@ static void add_log(sdb_db *db, sdb_stats *s)
     s->log_records = w.records;
     s->log_batches = w.batches;
     s->log_bytes = sdb__wal_end(wal) - atomic_load(&db->checkpoint_lsn);
+    if (w.first_lsn < atomic_load(&db->checkpoint_lsn))
+        s->log_kept_bytes = atomic_load(&db->checkpoint_lsn) - w.first_lsn;
 }
 
 /* What the pager and its backend know. */

@@ -60,6 +60,11 @@ static void change(struct history *h, sdb_txn *txn)
         sdb_status status = sdb_del(txn, space, pick_key(h));
 
         if (status != SDB_NOTFOUND) OK(status);
+    } else if (below(h, 5) == 0) {
+        uint8_t operand[KV_OPERAND];
+
+        OK(sdb_merge(txn, space, KV_MERGE, pick_key(h),
+                     kv_operand(operand, ++h->serial, below(h, 5000))));
     } else {
         sdb_slice key = pick_key(h);
 
