@@ -44,6 +44,8 @@ static const struct {
                             "write \"committed ROWS\" there after each commit"},
     [OPTION_FORCE] = {"force", NULL, "replace a file that is there"},
     [OPTION_COUNT] = {"count", NULL, "count the entries too"},
+    [OPTION_NUM] = {"num", "N", "entries (default 500000)"},
+    [OPTION_VALUE_SIZE] = {"value-size", "SIZE", "bytes of a value (default 100)"},
     [OPTION_JSON] = {"json", NULL, "print facts as JSON, one object a line"},
     [OPTION_DURABILITY] = {"durability", "full|group|none",
                            "what a commit survives (default full)"},

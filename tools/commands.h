@@ -23,6 +23,7 @@ int cmd_import(struct tool *tool, const struct args *args);
 int cmd_export(struct tool *tool, const struct args *args);
 int cmd_backup(struct tool *tool, const struct args *args);
 int cmd_restore(struct tool *tool, const struct args *args);
+int cmd_bench(struct tool *tool, const struct args *args);
 int cmd_check(struct tool *tool, const struct args *args);
 int cmd_stat(struct tool *tool, const struct args *args);
 int cmd_checkpoint(struct tool *tool, const struct args *args);

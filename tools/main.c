@@ -43,6 +43,13 @@ static const char export_details[] =
     "  lines     The keys alone.\n"
     "  dump      Binary, with checksums. Without KEYSPACE all keyspaces.\n"
     "A file that is there is not replaced without --force.";
+static const char bench_details[] =
+    "Makes a database in a folder of its own in DIR (the current folder), and removes it at the\n"
+    "end. It is filled in order and at random, overwritten, read at random, for keys that are not\n"
+    "there, forwards and backwards, from random places on, and emptied; fillsync then commits a\n"
+    "hundredth of the entries one by one, each on disk when the call returns. Every result is\n"
+    "verified. CPU is of the whole program, checkpoints included, for each operation; a step of a\n"
+    "scan is one, and a seek with the 10 entries behind it.";
 static const char restore_details[] =
     "With --archive and --log the copy is rolled forward with the log that was kept while the\n"
     "database was open with --archive, and with the log that a crash left: up to --until, or as\n"
@@ -97,6 +104,10 @@ const struct command commands[] = {
      "Verify a backup, copy it to FILE, and verify the copy",
      restore_details, ACCEPT(FORCE) | ACCEPT(ARCHIVE) | ACCEPT(LOG) | ACCEPT(UNTIL) | ACCEPT(JSON),
      2, 2, cmd_restore},
+    {"bench", "[DIR]",
+     "Measure this machine with a database of its own, in about 20 seconds",
+     bench_details, ACCEPT(NUM) | ACCEPT(VALUE_SIZE) | ACCEPT(CACHE) | ACCEPT(JSON), 0, 1,
+     cmd_bench},
     {"check", "FILE",
      "Read a database that is not open and verify every byte in use",
      "Prints \"sound\" and what was read, or each thing that is damaged, with status 1.",

@@ -6,7 +6,7 @@
 
 page=$top/docs/man/sdb.1
 completion=$top/tools/sdb.bash-completion
-subcommands="import export backup restore check stat checkpoint version help"
+subcommands="import export backup restore bench check stat checkpoint version help"
 
 options=$(
     for command in "kv get" "kv put" "kv merge" "kv del" "kv scan" "kv count" $subcommands shell; do
