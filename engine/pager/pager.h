@@ -33,6 +33,7 @@
 #define SDB_ENGINE_PAGER_PAGER_H
 
 #include "engine/io/io.h"
+#include "engine/pager/pack.h"
 #include "engine/pager/superblock.h"
 
 struct pager;
@@ -64,6 +65,13 @@ struct pager_options {
      * what is wrong with it. May be NULL.
      */
     const char *(*verify)(const uint8_t *data, uint32_t page_size, uint64_t id);
+    /*
+     * How a page that is about to be written is to be packed. Any thread, under the page's latch
+     * and no lock of the pager's. NULL: none is. Pages are read whether packed or not, and written
+     * as they are when there is no memory to pack them.
+     */
+    struct packing (*packing)(void *context, const uint8_t *data, uint32_t page_size);
+    void *packing_context;
 };
 
 /* ---- opening ------------------------------------------------------------------------------ */
@@ -127,6 +135,15 @@ SDB_MUST_USE sdb_status sdb__pager_page_free(struct pager *pager, const struct p
  * most half of the cache is meant by it). SDB_FULL here saves failing half-way through a change.
  */
 SDB_MUST_USE sdb_status sdb__pager_reserve(struct pager *pager, uint64_t frames);
+
+/*
+ * Bytes that a page takes in the file; 0: there is no such page, or it has not been written yet.
+ * *out_packed: it is packed.
+ */
+uint64_t sdb__pager_page_bytes(struct pager *pager, uint64_t id, bool *out_packed);
+
+/* From the next checkpoint on, only those who know `feature` (superblock.h) may open the file. */
+void sdb__pager_need_feature(struct pager *pager, uint32_t feature);
 
 /* ---- extents ------------------------------------------------------------------------------ */
 
@@ -192,6 +209,7 @@ uint64_t sdb__pager_now_ms(void);
 struct pager_stats {
     uint64_t file_bytes, used_bytes;
     uint64_t pages, extents; /* ids in use */
+    uint64_t packed_pages, packed_bytes; /* pages that stand packed in the file; what they take */
     uint64_t cache_bytes, cache_limit_bytes, dirty_pages;
     uint64_t hits, misses, evicted, written;
 };

@@ -200,6 +200,8 @@ typedef struct sdb_stats {
     uint64_t recovered_commits;     /* replayed when this handle was opened */
     uint64_t recovery_ms;
     uint64_t commit_sequence;       /* number of the newest visible commit */
+    uint64_t compressed_pages;      /* of the pages, those that stand compressed in the file */
+    uint64_t compressed_bytes;      /* what they take there */
 } sdb_stats;
 
 /* Fills *out_stats, as far as its `size` says it reaches. */

@@ -14,6 +14,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/status.h"
 #include "index/kv/database.h"
+#include "index/kv/packing.h"
 
 struct change {
     sdb_db *db;
@@ -68,6 +69,12 @@ static sdb_status place_value(sdb_db *db, const struct op *op, struct prepared *
     return sdb__pager_extent_adopt(db->pager, &extent, &out->extent);
 }
 
+static sdb_status bad_operation(sdb_db *db, uint64_t commit)
+{
+    return FAIL(SDB_CORRUPT, "%s: commit %" PRIu64 " holds something that is no operation: "
+                "restore a backup", db->path, commit);
+}
+
 static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bool keep,
                             struct prepared *prepared)
 {
@@ -75,8 +82,11 @@ static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bo
     sdb_keyspace *keyspace;
     struct btree_value value;
 
-    if (op->code == OP_MAKE)
-        return sdb__keyspace_apply_make(db, op->keyspace, op->key, commit);
+    if (op->code == OP_MAKE) {
+        if (op->value.size && op->value.size != PACKING_SIZE) return bad_operation(db, commit);
+        return sdb__keyspace_apply_make(db, op->keyspace, op->key,
+                                        op->value.size ? get_u32(op->value.data) : 0, commit);
+    }
     if (op->code == OP_DROP) return sdb__keyspace_apply_drop(db, op->keyspace, commit);
     keyspace = sdb__keyspace_by_id(db, op->keyspace);
     if (!keyspace || atomic_load(&keyspace->dropped))
@@ -98,9 +108,7 @@ sdb_status sdb__apply(sdb_db *db, const uint8_t *ops, size_t size, uint64_t comm
     while (at < end) {
         size_t step = sdb__op_read(at, end, &op);
 
-        if (!step)
-            return FAIL(SDB_CORRUPT, "%s: commit %" PRIu64 " holds something that is no "
-                        "operation: restore a backup", db->path, commit);
+        if (!step) return bad_operation(db, commit);
         if (!op.superseded) TRY(apply_one(db, &op, commit, keep, prepared));
         at += step;
     }

@@ -19,6 +19,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/status.h"
 #include "index/kv/database.h"
+#include "index/kv/packing.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0"
@@ -159,7 +160,8 @@ static struct pager_options pager_options(sdb_db *db)
 {
     return (struct pager_options){.io = db->io, .file = db->file, .allocator = db->allocator,
                                   .cache_bytes = db->options.cache_bytes,
-                                  .readonly = db->readonly, .verify = sdb__node_verify};
+                                  .readonly = db->readonly, .verify = sdb__node_verify,
+                                  .packing = sdb__packing_of_page, .packing_context = db};
 }
 
 /* Writes an empty database into the empty file. */

@@ -6,6 +6,9 @@
  * Page size 4096; keyspaces "first" and "second". first: "0000"…"0199", number i with i * 3 % 100
  * + 1 bytes, which are (i + position) & 0xff; a key of 1000 bytes 'L' with the value "long".
  * second: "large" with 10000 bytes of the same kind for i = 7; the empty key with an empty value.
+ *
+ * The packed golden database holds the keys "0000"…"0199" in the keyspaces "lz4" and "zstd",
+ * which are compressed so.
  */
 #ifndef SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H
 #define SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H

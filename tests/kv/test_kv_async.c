@@ -239,7 +239,7 @@ START_TEST(a_queue_keeps_the_database_open)
     IS(sdb_get_queue_open(db, SDB_GET_QUEUE_DEPTH_MAX + 1, &queue), SDB_INVALID);
     OK(sdb_get_queue_open(db, 8, &queue));
     SAYS(sdb_close(db), SDB_BUSY, "get queue");
-    OK(sdb_get_queue_wait(queue, &result, 1, 1, &count)); /* nothing is out: nothing is waited for */
+    OK(sdb_get_queue_wait(queue, &result, 1, 1, &count)); /* nothing is out */
     ck_assert_uint_eq(count, 0);
     OK(sdb_get_async(queue, keyspace, TEXT("row00000001"), value, VALUE, NULL));
     sdb_get_queue_close(queue); /* with a read in flight */
