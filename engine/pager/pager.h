@@ -200,6 +200,46 @@ void sdb__pager_unpin(struct pager *pager);
 /* Gives free blocks at the end of the file back to the file system. */
 SDB_MUST_USE sdb_status sdb__pager_shrink_file(struct pager *pager);
 
+/* ---- moving ------------------------------------------------------------------------------- */
+
+/* Where blocks are taken: in the next gap, in gaps from the start of the file on, behind all. */
+enum pager_placing { PAGER_PLACE_NEXT, PAGER_PLACE_FIRST, PAGER_PLACE_LAST };
+void sdb__pager_place(struct pager *pager, enum pager_placing placing);
+
+/* In blocks: one past the last one in use; how many are in use. */
+void sdb__pager_layout(struct pager *pager, uint64_t *out_end, uint64_t *out_used);
+
+/* Something that stands in a part of the file. */
+struct pager_move {
+    uint64_t id;
+    bool is_page; /* or an extent */
+};
+/*
+ * The next things that begin in blocks [from, to), with ids above *after, which is advanced
+ * (begin with 0). Returns how many; 0: that was all.
+ */
+size_t sdb__pager_list_moves(struct pager *pager, uint64_t from, uint64_t to, uint64_t *after,
+                             struct pager_move *moves, size_t capacity);
+/*
+ * Has a page written to another place, with the next checkpoint at the latest. One that has gone is
+ * no failure. Not at the instant of a cut.
+ */
+SDB_MUST_USE sdb_status sdb__pager_move_page(struct pager *pager, uint64_t id);
+/*
+ * Copies an extent to another place. Who has found it before and reads it after the next checkpoint
+ * may read other bytes, which the checksum tells: find it again then.
+ */
+SDB_MUST_USE sdb_status sdb__pager_move_extent(struct pager *pager, uint64_t id);
+/* Has the parts of the page map that begin in blocks [from, to) written anew at the next cut. */
+void sdb__pager_move_map(struct pager *pager, uint64_t from, uint64_t to);
+
+/*
+ * Makes holes of the free runs of at least `least` bytes: they take no space on the disk any more.
+ * SDB_INVALID: the file system cannot.
+ */
+SDB_MUST_USE sdb_status sdb__pager_punch(struct pager *pager, uint64_t least,
+                                         uint64_t *out_bytes);
+
 /* True when more than half of the frames are dirty: time for a checkpoint. */
 bool sdb__pager_wants_checkpoint(struct pager *pager);
 
