@@ -56,6 +56,8 @@ typedef struct bench_entry {
 typedef struct bench_setup {
     const char *directory; /* exists */
     uint64_t cache_bytes;
+    const char *cache_policy; /* sdb's; "" for its default */
+    bool direct_io;           /* sdb's */
     uint64_t data_bytes; /* keys and values of a full load, for engines that reserve space */
     size_t value_size;
     unsigned threads; /* the most sessions that are open at once */

@@ -53,6 +53,18 @@ static void version(char *out, size_t size)
     snprintf(out, size, "%s", sdb_version());
 }
 
+static bool policy_parse(const char *text, sdb_cache_policy *out)
+{
+    static const char *const names[] = {"", "s3fifo", "sieve", "clock", "lru", "lfu", "fifo"};
+
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i]) != 0) continue;
+        *out = (sdb_cache_policy)i;
+        return true;
+    }
+    return false;
+}
+
 static bench_answer db_open(const bench_setup *setup, bench_db **out_db)
 {
     static const sdb_durability levels[] = {
@@ -66,9 +78,14 @@ static bench_answer db_open(const bench_setup *setup, bench_db **out_db)
     bench_answer answer;
     sdb_status status;
 
+    if (!policy_parse(setup->cache_policy, &options.cache_policy)) {
+        free(db);
+        return bench_fail("sdb has no cache policy \"%s\"", setup->cache_policy);
+    }
     if (db == NULL) return bench_fail("out of memory");
     snprintf(path, sizeof path, "%s/bench.sdb", setup->directory);
     options.cache_bytes = setup->cache_bytes;
+    options.direct_io = setup->direct_io;
     options.durability = levels[setup->durability];
     db->value_size = setup->value_size;
     status = sdb_open(path, &options, &db->db);

@@ -68,6 +68,8 @@ static int help(void)
            "  --threads=N         (1)\n"
            "  --batch=N           changes in a commit, reads in a snapshot (1)\n"
            "  --cache_mb=N        memory for each engine's cache (1024)\n"
+           "  --cache_policy=NAME who leaves sdb's cache: s3fifo, sieve, clock, lru, lfu or fifo\n"
+           "  --direct_io=N       1: sdb's file past the kernel's cache (0)\n"
            "  --durability=LEVEL  none, group or full; fillsync is always full (none)\n"
            "  --db=DIR            where to make the databases; they are removed at the end\n"
            "  --seed=N            another data set (1)\n"
@@ -163,6 +165,7 @@ static bool argument_parse(arguments *a, const char *name, size_t length, const 
         {"value_size", &a->value_size},
         {"threads", &a->threads},
         {"cache_mb", &a->cache_mb},
+        {"direct_io", &config->direct_io},
         {"repeat", &a->repeat},
     };
     char known[32];
@@ -174,6 +177,10 @@ static bool argument_parse(arguments *a, const char *name, size_t length, const 
     if (strcmp(known, "engine") == 0) return list_parse(a, value, engine_add);
     if (strcmp(known, "benchmarks") == 0) return list_parse(a, value, workload_add);
     if (strcmp(known, "durability") == 0) return durability_parse(value, &config->durability);
+    if (strcmp(known, "cache_policy") == 0 && strlen(value) < sizeof config->cache_policy) {
+        snprintf(config->cache_policy, sizeof config->cache_policy, "%s", value);
+        return true;
+    }
     if (strcmp(known, "db") == 0 && strlen(value) < sizeof config->root) {
         snprintf(config->root, sizeof config->root, "%s", value);
         return value[0] != '\0';

@@ -58,6 +58,8 @@ static bench_answer stage_open(bench_stage *stage, bench_durability durability)
     bench_setup setup = {
         .directory = stage->directory,
         .cache_bytes = config->cache_bytes,
+        .cache_policy = config->cache_policy,
+        .direct_io = config->direct_io != 0,
         .data_bytes = generator->count * (generator->key_size + generator->value_size),
         .value_size = generator->value_size,
         .threads = config->threads + 1,

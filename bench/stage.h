@@ -23,6 +23,8 @@ typedef struct bench_config {
     uint64_t batch; /* changes in a commit, reads in a snapshot */
     unsigned threads;
     uint64_t cache_bytes;
+    char cache_policy[16];           /* sdb's; "" for its default */
+    uint64_t direct_io;              /* sdb's; 0 or not */
     bench_durability durability;     /* of all but fillsync */
     char root[BENCH_DIRECTORY_SIZE]; /* a directory for each engine is made in it */
 } bench_config;

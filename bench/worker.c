@@ -129,6 +129,7 @@ static bench_answer loop_get(bench_worker *worker)
         uint64_t number = bench_generator_draw(generator, i);
         bench_bytes value = {.size = 0};
 
+        if (worker->job->workload->scans) number %= generator->count / 16 + 1;
         if (batch > 1 && in_batch == 0) {
             answer = engine->read_begin(worker->session);
             if (answer != BENCH_OK) return answer;
@@ -175,6 +176,26 @@ static bench_answer loop_scan(bench_worker *worker)
     }
     engine->cursor_close(worker->session);
     return answer == BENCH_END ? BENCH_OK : answer;
+}
+
+/* The scanner beside the readers: pass after pass over all entries until they are done. */
+static bench_answer loop_scan_while(bench_worker *worker)
+{
+    const bench_stage *stage = worker->job->stage;
+    uint64_t total = stage->config->generator.count;
+    uint64_t wanted = bench_stage_digest(stage, 0, total);
+
+    worker->from = 0;
+    worker->to = total;
+    do {
+        uint64_t before = worker->digest;
+        bench_answer answer = loop_scan(worker);
+
+        if (answer != BENCH_OK) return answer;
+        if (worker->digest - before != wanted)
+            return bench_fail("a scan of all entries did not read what was written");
+    } while (atomic_load_explicit(&worker->job->reading, memory_order_relaxed) > 0);
+    return BENCH_OK;
 }
 
 /* One seek and its nexts; all are added to the digest. */
@@ -232,7 +253,9 @@ static bench_answer loop(bench_worker *worker)
     case BENCH_KIND_GET: return loop_get(worker);
     case BENCH_KIND_SCAN: return loop_scan(worker);
     case BENCH_KIND_SEEK: return loop_seek(worker);
-    case BENCH_KIND_MIXED: return worker->writer ? loop_write_while(worker) : loop_get(worker);
+    case BENCH_KIND_MIXED:
+        if (!worker->writer) return loop_get(worker);
+        return worker->job->workload->scans ? loop_scan_while(worker) : loop_write_while(worker);
     }
     return bench_fail("no such kind of workload");
 }

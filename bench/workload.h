@@ -13,7 +13,7 @@ typedef enum bench_kind {
     BENCH_KIND_GET,
     BENCH_KIND_SCAN,
     BENCH_KIND_SEEK,
-    BENCH_KIND_MIXED /* threads that get, and one that overwrites meanwhile */
+    BENCH_KIND_MIXED /* threads that get, and one that overwrites or scans meanwhile */
 } bench_kind;
 
 typedef struct bench_workload {
@@ -26,6 +26,7 @@ typedef struct bench_workload {
     bool remove;    /* WRITE: deletes */
     bool missing;   /* GET: keys that are not there */
     bool backward;  /* SCAN */
+    bool scans;     /* MIXED: the other thread scans; the gets are of the first sixteenth */
 } bench_workload;
 
 extern const bench_workload bench_workloads[];

@@ -57,6 +57,10 @@ static const struct {
                             "open without a missing or damaged log: "
                             "its commits are lost"},
     [OPTION_BACKEND] = {"backend", "auto|io_uring|posix", "how files are read and written"},
+    [OPTION_ARCHIVE] = {"archive", "FOLDER", "where the log is kept, to roll a backup forward"},
+    [OPTION_LOG] = {"log", "FOLDER", "the -wal folder that a crash left"},
+    [OPTION_UNTIL] = {"until", "TIME|commit:N|lsn:N",
+                      "the last moment, as 2026-01-31T12:34:56Z, or commit, or end of the log"},
     [OPTION_VERSION] = {"version", NULL, "print the version"},
     [OPTION_HELP] = {"help", NULL, "print this help"},
 };
@@ -241,6 +245,7 @@ int args_opening(struct tool *tool, const struct args *args)
         return tool_misuse(tool, "--page-size wants 4K, 8K, 16K, 32K or 64K, not '%s'",
                            args_text(args, OPTION_PAGE_SIZE));
     options->page_size = (uint32_t)page_size;
+    options->archive_folder = args_text(args, OPTION_ARCHIVE);
     if (args_has(args, OPTION_READONLY)) options->flags |= SDB_OPEN_READONLY;
     if (args_has(args, OPTION_DISCARD_LOG)) options->flags |= SDB_OPEN_DISCARD_LOG;
     return STATUS_DONE;

@@ -55,6 +55,9 @@ enum option_id {
     OPTION_READONLY,
     OPTION_DISCARD_LOG,
     OPTION_BACKEND,
+    OPTION_ARCHIVE,
+    OPTION_LOG,
+    OPTION_UNTIL,
     OPTION_VERSION,
     OPTION_HELP,
     OPTION_TOTAL
@@ -64,7 +67,7 @@ enum option_id {
 /* How a database is opened. */
 #define ACCEPT_OPENING                                                                             \
     (ACCEPT(DURABILITY) | ACCEPT(CACHE) | ACCEPT(PAGE_SIZE) | ACCEPT(READONLY) |                   \
-     ACCEPT(DISCARD_LOG) | ACCEPT(BACKEND))
+     ACCEPT(DISCARD_LOG) | ACCEPT(BACKEND) | ACCEPT(ARCHIVE))
 /* The same for what makes no database. */
 #define ACCEPT_READING (ACCEPT_OPENING & ~ACCEPT(PAGE_SIZE))
 #define ACCEPT_RANGE   (ACCEPT(PREFIX) | ACCEPT(FROM) | ACCEPT(TO))

@@ -134,6 +134,8 @@ static const struct fact facts[] = {
     FACT(file_bytes, "file", UNIT_BYTES),
     FACT(used_bytes, "of it in use", UNIT_BYTES),
     FACT(log_bytes, "log to replay", UNIT_BYTES),
+    FACT(log_kept_bytes, "log kept beyond", UNIT_BYTES),
+    FACT(log_waits, "waits for the log", UNIT_NUMBER),
     FACT(pages, "tree pages", UNIT_NUMBER),
     FACT(extents, "large values", UNIT_NUMBER),
     FACT(cache_bytes, "cache in use", UNIT_BYTES),

@@ -14,6 +14,7 @@ extern const struct command commands[];
 /* Their implementations. Each opens the database, works, and closes it. */
 int cmd_kv_get(struct tool *tool, const struct args *args);
 int cmd_kv_put(struct tool *tool, const struct args *args);
+int cmd_kv_merge(struct tool *tool, const struct args *args);
 int cmd_kv_del(struct tool *tool, const struct args *args);
 int cmd_kv_delrange(struct tool *tool, const struct args *args);
 int cmd_kv_scan(struct tool *tool, const struct args *args);
@@ -47,6 +48,8 @@ int import_into(struct tool *tool, sdb_db **db, const struct args *args, const c
 /* keyspace NULL: all of them, into a dump. */
 int export_from(struct tool *tool, sdb_db *db, const struct args *args, const char *keyspace,
                 const char *target);
+/* cmd_restore where options ask for more than the backup. */
+int restore_forward(struct tool *tool, const struct args *args);
 int backup_to(struct tool *tool, sdb_db *db, const char *target, bool json);
 /* Prints the counters of a database. */
 int stat_show(struct tool *tool, sdb_db *db, enum render_mode mode);

@@ -41,6 +41,13 @@ bool data_next_keyspace(sdb_db *db, char name[SDB_KEYSPACE_NAME_MAX + 1]);
 /* Says that `key` is not there. Always STATUS_FAILED. */
 int data_not_found(const struct tool *tool, sdb_slice key, const char *keyspace);
 
+/*
+ * Merges, with an operator by its name. The operand of add is a number in decimal if `as_text`,
+ * otherwise its 8 bytes; that of union is one element.
+ */
+int data_merge(const struct tool *tool, sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
+               const char *merge_operator, sdb_slice operand, bool as_text);
+
 /* Prints the entries of a view. STATUS_FAILED also when interrupted. */
 int data_scan(const struct tool *tool, sdb_txn *txn, sdb_keyspace *keyspace,
               const struct data_view *view, FILE *out);

@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tools/progress.h"
+
 /* ---- messages ----------------------------------------------------------------------------- */
 
 static void say_where(const struct tool *tool)
@@ -86,13 +88,28 @@ void tool_note(const char *format, ...)
 
 /* ---- databases ---------------------------------------------------------------------------- */
 
+/* Shows how far a recovery is, if it takes long and somebody looks. */
+static int show_opening(void *context, sdb_phase phase, uint64_t done, uint64_t total)
+{
+    if (phase == SDB_PHASE_REPLAY)
+        progress_at(context, done, total);
+    else
+        progress_last(context, "writing what was recovered");
+    return tool_interrupted();
+}
+
 int tool_open(struct tool *tool, const char *path, enum tool_access access, sdb_db **out_db)
 {
     sdb_options options = tool->options;
     bool told = (options.flags & SDB_OPEN_READONLY) != 0;
+    struct progress progress;
     sdb_status status;
 
     tool->path = path;
+    progress_begin(&progress, "recovering", PROGRESS_BYTES);
+    progress.next = progress.begun + 0.5;
+    options.progress = show_opening;
+    options.progress_context = &progress;
     if (access == TOOL_READ) options.flags |= SDB_OPEN_READONLY;
     if (access != TOOL_MAKE || told) options.flags |= SDB_OPEN_MUST_EXIST;
     status = sdb_open(path, &options, out_db);
@@ -101,6 +118,7 @@ int tool_open(struct tool *tool, const char *path, enum tool_access access, sdb_
         options.flags &= ~(unsigned)SDB_OPEN_READONLY;
         status = sdb_open(path, &options, out_db);
     }
+    (void)progress_end(&progress);
     if (status == SDB_OK) return STATUS_DONE;
     return tool_fail_status(tool, status);
 }

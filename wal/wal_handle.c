@@ -44,6 +44,10 @@ static sdb_status fill_handle(struct wal *wal, const struct wal_options *options
 {
     wal->folder = sdb__mem_strdup(wal->allocator, options->folder);
     if (!wal->folder) return SDB_NOMEM;
+    if (options->archive) {
+        wal->archive = sdb__mem_strdup(wal->allocator, options->archive);
+        if (!wal->archive) return SDB_NOMEM;
+    }
     for (int i = 0; i < 2; i++) {
         wal->buffers[i].data = sdb__mem_alloc(wal->allocator, WAL_BUFFER_LEAST);
         if (!wal->buffers[i].data) return SDB_NOMEM;
@@ -109,6 +113,7 @@ void sdb__wal_close(struct wal *wal)
     for (int i = 0; i < 2; i++) sdb__mem_free(allocator, wal->buffers[i].data);
     pthread_cond_destroy(&wal->changed);
     pthread_mutex_destroy(&wal->mutex);
+    sdb__mem_free(allocator, wal->archive);
     sdb__mem_free(allocator, wal->folder);
     sdb__mem_free(allocator, wal);
 }

@@ -28,7 +28,7 @@ static sdb_status prepare(struct pager *p, struct fetch *f)
         return FAIL(SDB_CORRUPT, "%s: page %llu is referred to, but there is no such page: run "
                     "sdb check, restore a backup", sdb__io_path(p->options.file),
                     (unsigned long long)f->id);
-    TRY(sdb__pool_frame(p, &f->frame));
+    TRY(sdb__pool_frame(p, f->id, &f->frame));
     f->op = (struct io_op){.file = p->options.file, .kind = IO_READ,
                            .memory = frame_data(p, f->frame),
                            .size = (size_t)place_bytes(f->entry.place),
@@ -71,7 +71,6 @@ static void publish(struct pager *p, const struct fetch *f, uint64_t latch)
     struct frame *frame = &p->frames[f->frame];
 
     atomic_store_explicit(&frame->dirty, false, memory_order_relaxed);
-    atomic_store_explicit(&frame->recent, true, memory_order_relaxed);
     atomic_store_explicit(&frame->id, f->id, memory_order_relaxed);
     sdb__pool_count_miss(p);
     atomic_store_explicit(&p->words[f->id], f->word | ((uint64_t)f->frame + 1) | latch,

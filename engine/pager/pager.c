@@ -60,8 +60,11 @@ static sdb_status make_frames(struct pager *p)
     p->arena += OPTIMISTIC_APRON;
     if (p->arena_bytes >= 8 * HUGE_PAGE) (void)madvise(p->arena, p->arena_bytes, MADV_HUGEPAGE);
     p->frames = sdb__mem_zalloc(p->allocator, p->frame_count, sizeof *p->frames);
+    p->uses = sdb__mem_zalloc(p->allocator, p->frame_count, sizeof *p->uses);
     p->free_frames = sdb__mem_alloc(p->allocator, p->frame_count * sizeof *p->free_frames);
-    if (!p->frames || !p->free_frames) return SDB_NOMEM;
+    if (!p->frames || !p->uses || !p->free_frames) return SDB_NOMEM;
+    TRY(sdb__policy_new(p->allocator, p->options.cache_policy, p->frame_count, p->uses, 1,
+                        &p->policy));
     for (uint32_t i = 0; i < p->frame_count; i++) p->free_frames[i] = p->frame_count - 1 - i;
     p->free_count = p->frame_count;
     return SDB_OK;
@@ -167,7 +170,9 @@ void sdb__pager_close(struct pager *p)
     sdb__mem_free(p->allocator, p->queues);
     sdb__pack_rooms_done(&p->rooms);
     sdb__mem_free(p->allocator, p->free_ids);
+    sdb__policy_free(p->policy);
     sdb__mem_free(p->allocator, p->free_frames);
+    sdb__mem_free(p->allocator, (void *)p->uses);
     sdb__mem_free(p->allocator, p->frames);
     if (p->arena)
         (void)munmap(p->arena - OPTIMISTIC_APRON, p->arena_bytes + 2 * (size_t)OPTIMISTIC_APRON);

@@ -59,6 +59,7 @@ struct pager_options {
     struct io_file *file;        /* borrowed until close */
     const sdb_allocator *allocator;
     uint64_t cache_bytes;
+    sdb_cache_policy cache_policy;
     bool readonly;
     /*
      * Judges a page that was read, so that those who use it need not doubt its structure: NULL, or

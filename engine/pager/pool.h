@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/base/policy.h"
 #include "engine/pager/map.h"
 #include "engine/pager/pager.h"
 
@@ -33,7 +34,6 @@ struct frame {
     _Atomic uint64_t id; /* of the page in it; 0: none */
     _Atomic uint64_t epoch;
     _Atomic bool dirty;
-    _Atomic bool recent; /* used since the clock hand last came by */
 };
 
 struct counters {
@@ -52,12 +52,15 @@ struct pager {
     uint8_t *arena; /* frame_count frames, with OPTIMISTIC_APRON of memory on both sides */
     size_t arena_bytes;
     struct frame *frames;
+    policy_uses *uses; /* of each frame, for the policy; apart, for readers touch nothing else */
     uint32_t frame_count;
 
     pthread_mutex_t pool_lock;
     uint32_t *free_frames;
     uint32_t free_count;
-    uint32_t hand;
+    struct policy *policy;  /* of the frames that are not free */
+    uint32_t unfolded;      /* victims since the policy last took the counters over */
+    uint32_t clean_hand;    /* where sdb__pager_reserve looks next */
 
     pthread_mutex_t map_lock;
     struct map map;
@@ -88,11 +91,10 @@ static inline uint8_t *frame_data(const struct pager *p, uint32_t frame)
     return p->arena + (size_t)frame * p->page_size;
 }
 
-/* Notes that a page was used. Readers do this: no store unless the clock has come by. */
-static inline void frame_touch(struct frame *frame)
+/* Notes that the page in a frame was used: a load, and a store as long as that changes anything. */
+static inline void frame_touch(struct pager *p, uint32_t frame)
 {
-    if (!atomic_load_explicit(&frame->recent, memory_order_relaxed))
-        atomic_store_explicit(&frame->recent, true, memory_order_relaxed);
+    policy_touch(&p->uses[frame]);
 }
 
 /* Counts pages that were found in memory. */
@@ -123,8 +125,9 @@ void sdb__pool_untake(struct pager *p, uint64_t place);
  */
 SDB_MUST_USE sdb_status sdb__pool_write(struct pager *p, const uint32_t *frames, size_t count);
 
-/* A frame that holds no page, evicting if need be. */
-SDB_MUST_USE sdb_status sdb__pool_frame(struct pager *p, uint32_t *out_frame);
+/* A frame that holds no page, for page `id`, evicting if need be. */
+SDB_MUST_USE sdb_status sdb__pool_frame(struct pager *p, uint64_t id, uint32_t *out_frame);
+/* Gives a frame back whose page has ended, or did not come. */
 void sdb__pool_frame_return(struct pager *p, uint32_t frame);
 
 /* An id that is free, within reach of the map. */

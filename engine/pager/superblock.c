@@ -119,7 +119,7 @@ static sdb_status judge_stub(struct io_queue *queue, struct io_file *file, uint6
 sdb_status sdb__superblock_read(struct io_queue *queue, struct io_file *file,
                                 struct superblock_pair *out_pair)
 {
-    uint8_t bytes[SUPERBLOCK_SIZE];
+    _Alignas(IO_BLOCK) uint8_t bytes[SUPERBLOCK_SIZE]; /* as direct I/O wants it */
     struct superblock_pair pair = {.newest = SUPERBLOCK_SLOTS};
     sdb_status worst = SDB_OK;
     char sentence[256] = "";
@@ -152,7 +152,7 @@ sdb_status sdb__superblock_read(struct io_queue *queue, struct io_file *file,
 sdb_status sdb__superblock_write(struct io_queue *queue, struct io_file *file, unsigned slot,
                                  const struct superblock *superblock)
 {
-    uint8_t bytes[SUPERBLOCK_SIZE];
+    _Alignas(IO_BLOCK) uint8_t bytes[SUPERBLOCK_SIZE]; /* as direct I/O wants it */
 
     sdb__superblock_encode(superblock, bytes);
     return sdb__io_write(queue, file, bytes, sizeof bytes, (uint64_t)slot * SUPERBLOCK_SIZE);

@@ -60,6 +60,21 @@ typedef enum sdb_backend {
     SDB_BACKEND_POSIX = 2
 } sdb_backend;
 
+/*
+ * Who leaves a full cache. S3FIFO keeps what is used again from being swept out by scans; the
+ * others are there to compare with. In the cache, LRU and LFU are approximations: uses are noted by
+ * readers without a lock and taken over each time a sixteenth of the cache has been replaced.
+ */
+typedef enum sdb_cache_policy {
+    SDB_CACHE_DEFAULT = 0, /* S3FIFO */
+    SDB_CACHE_S3FIFO = 1,
+    SDB_CACHE_SIEVE = 2,
+    SDB_CACHE_CLOCK = 3,
+    SDB_CACHE_LRU = 4,
+    SDB_CACHE_LFU = 5,
+    SDB_CACHE_FIFO = 6
+} sdb_cache_policy;
+
 enum {
     SDB_OPEN_READONLY = 1 << 0,    /* no changes; fails if recovery would have to write */
     SDB_OPEN_MUST_EXIST = 1 << 1,  /* SDB_NOTFOUND instead of making a new database */
@@ -68,6 +83,45 @@ enum {
     SDB_OPEN_DISCARD_LOG = 1 << 4, /* open without a missing or damaged log: commits are lost */
     SDB_OPEN_SERIALIZABLE = 1 << 5 /* every WRITE transaction is SDB_TXN_SERIALIZABLE */
 };
+
+/*
+ * A merge operator of the program's own (see sdb_merge). `merge` makes a new value of the one that
+ * a key has (NULL: it has none) and an operand: it passes the bytes of the new value, which may
+ * come in pieces, to sdb_merge_emit, and returns SDB_OK. Any other status refuses; the commit then
+ * changes nothing.
+ *   - It must make the same value of the same bytes each time, in this process or the next one that
+ *     recovers the log: a file that was not closed cleanly is opened only with its operators.
+ *   - It may be called from any thread, while commits wait for it, and must not call into sdb but
+ *     for sdb_merge_emit.
+ */
+struct sdb_slice;
+typedef struct sdb_merge_result sdb_merge_result;
+typedef sdb_status (*sdb_merge_fn)(void *context, const struct sdb_slice *old_value,
+                                   const struct sdb_slice *operand, sdb_merge_result *result);
+typedef struct sdb_merge_operator {
+    unsigned number; /* SDB_MERGE_USER…255; it stands in the log: never give it another meaning */
+    sdb_merge_fn merge;
+    void *context;
+} sdb_merge_operator;
+
+/* Adds bytes to the value that a merge makes. SDB_NOMEM, SDB_LIMIT: return them. */
+SDB_API SDB_MUST_USE sdb_status sdb_merge_emit(sdb_merge_result *result, const void *data,
+                                               size_t size);
+
+/* What opening or restoring a database is busy with. */
+typedef enum sdb_phase {
+    SDB_PHASE_REPLAY = 1,     /* a log is read back; done and total: bytes of the log */
+    SDB_PHASE_CHECKPOINT = 2, /* the outcome is written; done 0, total: bytes to write */
+    SDB_PHASE_COPY = 3,       /* restoring: the backup is copied; bytes */
+    SDB_PHASE_CHECK = 4       /* restoring: the outcome is verified; pages */
+} sdb_phase;
+
+/*
+ * Called by sdb_open, in its thread, at most about ten times a second while a database is being
+ * recovered. A non-zero return ends the opening with SDB_CANCELLED: the file is as before, and the
+ * next sdb_open begins anew.
+ */
+typedef int (*sdb_open_progress_fn)(void *context, sdb_phase phase, uint64_t done, uint64_t total);
 
 /* Zero in any field means its default. Begin with SDB_OPTIONS_INIT. */
 typedef struct sdb_options {
@@ -81,12 +135,42 @@ typedef struct sdb_options {
     unsigned group_interval_ms; /* for GROUP; default 100 */
     sdb_backend backend;
     const sdb_allocator *allocator; /* borrowed until sdb_close; default malloc */
+    sdb_open_progress_fn progress;  /* of sdb_open; default: none is told */
+    void *progress_context;
+    /*
+     * Most log that a crash may have to replay, which bounds the time of recovery: a checkpoint is
+     * begun at half of it, and commits wait for one that is too slow; they fail with its status if
+     * it cannot be made. Each thread that commits may go beyond by one commit. Default 4 *
+     * checkpoint_bytes, at least 1 MiB. The files of the log may take three segments (each at most
+     * a quarter of it, and 64 MiB) more.
+     */
+    uint64_t log_limit_bytes;
+    sdb_cache_policy cache_policy; /* who leaves when the cache is full; default S3FIFO */
+    /*
+     * Not 0: the database file is read and written past the kernel's cache (O_DIRECT), which then
+     * holds no second copy of the pages; give cache_bytes what the kernel's cache would have had.
+     * SDB_INVALID from sdb_open where the file system cannot do it, or its disk has blocks of more
+     * than 512 bytes. The log and backups go through the kernel's cache as before.
+     */
+    unsigned direct_io;
+    /* operators for sdb_merge beside those of sdb/kv.h; borrowed until sdb_close */
+    const sdb_merge_operator *merge_operators;
+    size_t merge_operator_count;
+    /*
+     * Folder in which the log is kept for sdb_restore: each segment is copied there, durably,
+     * before it is used again or removed, and the rest when the database is closed or recovered.
+     * Give the same one at every opening for writing: a log that ends without it is a gap, behind
+     * which only a new backup helps. A folder can serve many databases. Where it cannot be written,
+     * checkpoints fail and the log grows; so does sdb_close, and the next sdb_open goes on.
+     * Copied. Default: the log is not kept.
+     */
+    const char *archive_folder;
 } sdb_options;
 
 #ifdef __cplusplus
 #define SDB_OPTIONS_INIT                                                                           \
     sdb_options{sizeof(sdb_options), 0, 0, 0, 0, 0, SDB_DURABILITY_DEFAULT, 0, SDB_BACKEND_AUTO,   \
-                nullptr}
+                nullptr, nullptr, nullptr, 0, SDB_CACHE_DEFAULT, 0, nullptr, 0, nullptr}
 #else
 #define SDB_OPTIONS_INIT ((sdb_options){.size = sizeof(sdb_options)})
 #endif
@@ -149,6 +233,44 @@ enum {
  */
 SDB_API SDB_MUST_USE sdb_status sdb_vacuum(sdb_db *db, unsigned flags, sdb_progress_fn progress,
                                            void *context);
+
+/* Where sdb_restore takes the log from, and where it stops. Zero in any field: not given. */
+typedef struct sdb_restore_options {
+    size_t size;                /* sizeof(sdb_restore_options), set by the caller */
+    const char *archive_folder; /* as in sdb_options */
+    const char *log_folder;     /* what a crash left: "-wal" folder of a database not open now */
+    /* The last commit that is restored is the last one before the first that … */
+    uint64_t until_lsn;         /* … begins at this LSN or behind it */
+    uint64_t until_commit;      /* … has a larger number */
+    uint64_t until_ms;          /* … was made later (Unix milliseconds) */
+    uint64_t cache_bytes;       /* default 256 MiB */
+    sdb_open_progress_fn progress; /* as in sdb_options */
+    void *progress_context;
+} sdb_restore_options;
+
+/* What was restored. */
+typedef struct sdb_restore_result {
+    size_t size;      /* sizeof(sdb_restore_result), set by the caller */
+    uint64_t commits; /* replayed behind the backup */
+    uint64_t commit;  /* number of the last one */
+    uint64_t lsn;     /* behind it */
+    uint64_t last_ms; /* when it was made (Unix milliseconds); 0 if none was replayed */
+} sdb_restore_result;
+
+/*
+ * Makes the new database `path` out of a backup and the log that was written since: the backup is
+ * copied to `path` + ".part", the commits of the log are applied, the outcome is verified as by
+ * sdb_check and takes its name. It has an id of its own: its log does not go on where the
+ * original's did. Without archive_folder and log_folder it is as of the backup. out_result may be
+ * NULL.
+ *
+ * SDB_EXISTS: `path`, or what belongs to it, is there. SDB_NOTFOUND: the log does not reach from
+ * the backup to the commit or LSN that is wanted, has a gap before it, or the backup is of a later
+ * moment. SDB_CORRUPT: backup or log are damaged. After a failure there is nothing at `path`.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_restore(const char *backup, const char *path,
+                                            const sdb_restore_options *options,
+                                            sdb_restore_result *out_result);
 
 /* What sdb_check found. */
 typedef struct sdb_check_result {
@@ -220,6 +342,8 @@ typedef struct sdb_stats {
     uint64_t recovered_commits;     /* replayed when this handle was opened */
     uint64_t recovery_ms;
     uint64_t commit_sequence;       /* number of the newest visible commit */
+    uint64_t log_kept_bytes;        /* log that a crash would not replay, but something keeps */
+    uint64_t log_waits;             /* commits that waited because of log_limit_bytes */
     uint64_t compressed_pages;      /* of the pages, those that stand compressed in the file */
     uint64_t compressed_bytes;      /* what they take there */
 } sdb_stats;

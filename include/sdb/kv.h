@@ -65,8 +65,9 @@ SDB_API SDB_MUST_USE sdb_status sdb_keyspace_open(sdb_db *db, const char *name, 
 /*
  * How the pages of a keyspace are compressed on their way to the file. In memory they are not, so
  * only writing and reading the file cost time: per page of 8 KiB some 5 µs to compress and 1 to
- * decompress with LZ4, 27 and 2 with ZSTD (level 3; level 19 takes 1 ms). A page that would not become smaller by at least 512
- * bytes is stored as it is. Values too large for a page (a quarter of it) are not compressed.
+ * decompress with LZ4, 27 and 2 with ZSTD (level 3; level 19 takes 1 ms). A page that would not
+ * become smaller by at least 512 bytes is stored as it is. Values too large for a page (a quarter
+ * of it) are not compressed.
  */
 typedef enum sdb_compression {
     SDB_COMPRESSION_NONE = 0,
@@ -236,6 +237,40 @@ typedef struct sdb_range sdb_range;
  */
 SDB_API SDB_MUST_USE sdb_status sdb_del_range(sdb_txn *txn, sdb_keyspace *keyspace,
                                               const sdb_range *range);
+
+/*
+ * Operators of sdb_merge. A key without a value takes the operand as its value.
+ *   ADD     numbers: 64 bits, signed, little-endian. A sum that 64 bits do not hold is SDB_LIMIT,
+ *           a value of another size SDB_INVALID.
+ *   APPEND  the operand behind the value
+ *   MAX     the greater of the two, as keys are ordered (numbers: big-endian, unsigned)
+ *   MIN     the lesser
+ *   UNION   sets of byte strings: each string with its size before it, u32 little-endian; in the
+ *           order of keys, none twice. A value or operand of another form is SDB_INVALID.
+ */
+enum {
+    SDB_MERGE_ADD = 1,
+    SDB_MERGE_APPEND = 2,
+    SDB_MERGE_MAX = 3,
+    SDB_MERGE_MIN = 4,
+    SDB_MERGE_UNION = 5,
+    SDB_MERGE_USER = 64 /* from here to 255: the program's own (sdb_options) */
+};
+
+/*
+ * Merges `operand` into the value of `key`, without looking: the operator is applied when the
+ * transaction commits, to what is there then. So transactions that merge into the same key do not
+ * conflict with each other; a merge conflicts like a put only if the same transaction has read the
+ * key (sdb_get, or a cursor that came to it). Reads in the transaction see its merges. `txn` NULL:
+ * a commit of its own.
+ *
+ * SDB_INVALID: no such operator, or it cannot take the operand. What the operator refuses at the
+ * commit (above) is the commit's answer, and nothing is changed; a read in the transaction may
+ * answer the same earlier.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_merge(sdb_txn *txn, sdb_keyspace *keyspace,
+                                          unsigned merge_operator, sdb_slice key,
+                                          sdb_slice operand);
 
 /* ---- cursors ------------------------------------------------------------------------------ */
 

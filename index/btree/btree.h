@@ -79,6 +79,21 @@ enum btree_step sdb__btree_get_step(const struct btree *tree, struct bytes key,
 SDB_MUST_USE sdb_status sdb__btree_put(const struct btree *tree, struct bytes key,
                                        const struct btree_value *value, btree_visit_fn visit,
                                        void *context);
+/*
+ * Puts that are likely to fall into the same leaf one after the other: it stays latched between
+ * them. Nothing else may be latched or done with pages by this thread until sdb__btree_run_end;
+ * another put of the run lets the leaf go by itself. Zero-initialise; the tree must stay where it
+ * is.
+ */
+struct btree_run {
+    const struct btree *tree; /* NULL: nothing is latched */
+    struct page leaf;
+};
+SDB_MUST_USE sdb_status sdb__btree_put_run(const struct btree *tree, struct bytes key,
+                                           const struct btree_value *value, btree_visit_fn visit,
+                                           void *context, struct btree_run *run);
+void sdb__btree_run_end(struct btree_run *run);
+
 /* Removes a key; nothing to do if there is none (the visitor is told NULL). */
 SDB_MUST_USE sdb_status sdb__btree_del(const struct btree *tree, struct bytes key,
                                        btree_visit_fn visit, void *context);

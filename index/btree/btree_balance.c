@@ -13,8 +13,8 @@
  *   when a child is looked at for splitting, its parent has room for the longest separator.
  * Costs: one descent with at most four pages latched; a page copy for each side that changes.
  * Source: preemptive splitting, Guibas & Sedgewick 1978; suffix truncation, Bayer & Unterauer 1977.
- * Not here: redistribution between neighbours (merging alone keeps pages at a quarter or more on
- * random work).
+ * Not here: redistribution between neighbours on random work (merging alone keeps pages at a
+ * quarter or more).
  */
 #include <assert.h>
 #include <string.h>
@@ -27,6 +27,9 @@ static size_t separator_most(const struct btree *tree)
 {
     return btree_key_most(sdb__pager_page_size(tree->pager)) + 1 + NODE_SLOT + NODE_CHILD;
 }
+
+/* A page of at least so many cells is taken for one that keys reach in descending order. */
+enum { CELLS_DESCENDING = 16 };
 
 static bool is_full(const struct btree *tree, struct node n, size_t need)
 {
@@ -53,15 +56,23 @@ static sdb_status grow_root(const struct btree *tree, const struct page *root, s
     return SDB_OK;
 }
 
-/* Where to cut a node in two: slots from the answer on go right. */
-static unsigned choose_cut(struct node n, struct bytes key, bool may_append)
+/*
+ * Where to cut a node in two: slots from the answer on go right. `in_order`: a key at an end says
+ * that keys come in order; then leave the other side full. Of a page with few cells, where that
+ * happens by chance, only one at the upper end says so.
+ */
+static unsigned choose_cut(struct node n, struct bytes key, bool in_order)
 {
     size_t half = sdb__node_used(n) / 2, left = 0;
-    unsigned count = node_count(n), i = 0;
+    unsigned count = node_count(n), i = 0, at;
     bool found;
 
-    if (may_append && node_level(n) == 0 && sdb__node_search(n, key, &found) == count)
-        return count; /* keys come in order: leave this page full */
+    if (in_order && node_level(n) == 0) {
+        at = sdb__node_search(n, key, &found);
+        if (at == count || (at == 0 && !found && count >= CELLS_DESCENDING)) return at;
+    }
+    if (in_order && node_level(n) && count > 1 && sdb__node_route(n, key, false) == count - 1)
+        return count - 1;
     while (i + 1 < count && left < half) {
         struct bytes s = node_suffix(n, i);
 
@@ -95,6 +106,7 @@ static size_t choose_separator(struct node n, unsigned at, struct bytes key, uin
         size = key.size;
     }
     if (node_level(n)) return size;
+    if (at == 0) return separate(key.data, key.size, to, size);
     left_size = sdb__node_key(n, at - 1, left);
     return separate(left, left_size, to, size);
 }
@@ -105,6 +117,13 @@ static size_t choose_separator(struct node n, unsigned at, struct bytes key, uin
  */
 static bool build_left(struct node n, unsigned at, struct bytes separator, struct node scratch)
 {
+    struct bytes upper = node_upper(n);
+
+    if (at == 0) { /* then it is the right side that may not fit, for the same reason */
+        sdb__node_init(scratch, 0, node_tree(n), node_id(n), separator,
+                       node_is_last(n) ? NULL : &upper);
+        if (!sdb__node_copy(scratch, n, 0, node_count(n))) return false;
+    }
     sdb__node_init(scratch, node_level(n), node_tree(n), node_id(n), node_lower(n), &separator);
     return sdb__node_copy(scratch, n, 0, at);
 }
@@ -161,6 +180,36 @@ sdb_status sdb__btree_latch_child(const struct btree *tree, const struct page *p
     return status;
 }
 
+/*
+ * Lets a full leaf that keys reach in order give cells to the neighbour that they have left behind
+ * (btree_shift.c). The neighbour may be the left one, although the leaf is latched: only who has
+ * their parent latched exclusively ever waits for one of two neighbours with the other latched.
+ */
+static sdb_status relieve(const struct btree *tree, const struct page *parent, unsigned slot,
+                          const struct page *page, struct bytes key)
+{
+    struct node n = node_of(tree, page), p = node_of(tree, parent);
+    struct page other;
+    sdb_status status;
+    unsigned at, beside;
+    bool found;
+
+    if (node_level(n) > 0 || sdb__node_room(p) < 2 * separator_most(tree)) return SDB_OK;
+    at = sdb__node_search(n, key, &found);
+    if (at == node_count(n) && slot > 0)
+        beside = slot - 1;
+    else if (at == 0 && !found && node_count(n) >= CELLS_DESCENDING && slot + 1 < node_count(p))
+        beside = slot + 1;
+    else
+        return SDB_OK;
+    if (node_child(p, beside) == page->id) return SDB_OK; /* damaged: the split will say so */
+    TRY(sdb__btree_latch_child(tree, parent, beside, &other));
+    status = beside < slot ? sdb__btree_shift(tree, parent, beside, &other, page, false)
+                           : sdb__btree_shift(tree, parent, slot, page, &other, true);
+    unlatch(tree, &other, true);
+    return status;
+}
+
 /* Enters a layer and, if its root is full, puts a level under it; then *page is the child. */
 static sdb_status enter_for_split(const struct btree *tree, struct part *part, unsigned depth,
                                   size_t need, struct page *parent, struct page *page,
@@ -198,10 +247,12 @@ sdb_status sdb__btree_split(const struct btree *tree, struct bytes whole, unsign
 
         status = SDB_OK;
         if (has_parent && is_full(tree, n, need)) {
-            struct node p = node_of(tree, &parent);
+            unsigned slot = sdb__node_route(node_of(tree, &parent), key, false);
             struct bytes lower;
 
-            status = split_page(tree, &parent, sdb__node_route(p, key, false), &page, key, &right);
+            status = relieve(tree, &parent, slot, &page, key);
+            if (status == SDB_OK && !is_full(tree, n, need)) break;
+            if (status == SDB_OK) status = split_page(tree, &parent, slot, &page, key, &right);
             if (status != SDB_OK) break;
             lower = node_lower(node_of(tree, &right));
             if (compare_bytes(key.data, key.size, lower.data, lower.size) >= 0) {

@@ -82,6 +82,15 @@ SDB_MUST_USE sdb_status sdb__btree_latch_child(const struct btree *tree,
                                                const struct page *parent, unsigned slot,
                                                struct page *child);
 
+/*
+ * Moves cells between two neighbouring leaves, to which slots `slot` and slot + 1 of the parent
+ * lead, so that the left one is as full as it can be, or (`fill_right`) the right one, if that is
+ * worth it. All are latched exclusively, and the parent has room for the longest separator.
+ */
+SDB_MUST_USE sdb_status sdb__btree_shift(const struct btree *tree, const struct page *parent,
+                                         unsigned slot, const struct page *left,
+                                         const struct page *right, bool fill_right);
+
 /* Makes room for `need` bytes in the leaf that holds `key` at that depth, splitting on the way. */
 SDB_MUST_USE sdb_status sdb__btree_split(const struct btree *tree, struct bytes key,
                                          unsigned depth, size_t need);

@@ -77,6 +77,27 @@ static sdb_status put_here(const struct btree *tree, const struct page *leaf, un
     return SDB_OK;
 }
 
+void sdb__btree_run_end(struct btree_run *run)
+{
+    if (run->tree) unlatch(run->tree, &run->leaf, true);
+    run->tree = NULL;
+}
+
+/* The leaf of a run, if the key belongs there; otherwise the run ends. */
+static bool take_run(const struct btree *tree, const struct part *part, struct btree_run *run,
+                     struct page *out_leaf)
+{
+    if (!run || !run->tree) return false;
+    if (run->tree == tree && !part->is_long &&
+        sdb__btree_holds(node_of(tree, &run->leaf), part->here, false)) {
+        *out_leaf = run->leaf;
+        run->tree = NULL;
+        return true;
+    }
+    sdb__btree_run_end(run);
+    return false;
+}
+
 /*
  * Puts; *made is the depth (1…) of the deepest layer that was made for the key, 0 if there is none.
  * After every step that lets the leaf go it begins again from the tree's root: a layer may have
@@ -84,7 +105,7 @@ static sdb_status put_here(const struct btree *tree, const struct page *leaf, un
  */
 static sdb_status put(const struct btree *tree, struct bytes key,
                       const struct btree_value *value, btree_visit_fn visit, void *context,
-                      unsigned *made)
+                      struct btree_run *run, unsigned *made)
 {
     size_t key_most = btree_key_most(sdb__pager_page_size(tree->pager));
     uint8_t room[PART_ROOM];
@@ -101,8 +122,9 @@ static sdb_status put(const struct btree *tree, struct bytes key,
         sdb_status status;
 
         sdb__btree_part_set(&part, key_most, BTREE_NATURAL);
-        TRY(sdb__btree_descend(tree, root, part.here, false, true, depth ? &held : NULL, true,
-                               &leaf));
+        if (!take_run(tree, &part, run, &leaf))
+            TRY(sdb__btree_descend(tree, root, part.here, false, true, depth ? &held : NULL, true,
+                                   &leaf));
         n = node_of(tree, &leaf);
         slot = sdb__node_search(n, part.here, &found);
         if (found && part.is_long) {
@@ -122,6 +144,10 @@ static sdb_status put(const struct btree *tree, struct bytes key,
         } else {
             need = cell_need(n, part.here, value->is_extent ? 16 : value->data.size);
             status = put_here(tree, &leaf, slot, found, part.here, value, visit, context);
+        }
+        if (status == SDB_OK && run && depth == 0 && !part.is_long) {
+            *run = (struct btree_run){tree, leaf};
+            return SDB_OK;
         }
         unlatch(tree, &leaf, true);
         if (status == SDB_END)
@@ -184,15 +210,22 @@ out:
     return status;
 }
 
-sdb_status sdb__btree_put(const struct btree *tree, struct bytes key,
-                          const struct btree_value *value, btree_visit_fn visit, void *context)
+sdb_status sdb__btree_put_run(const struct btree *tree, struct bytes key,
+                              const struct btree_value *value, btree_visit_fn visit, void *context,
+                              struct btree_run *run)
 {
     unsigned made = 0;
-    sdb_status status = put(tree, key, value, visit, context, &made);
+    sdb_status status = put(tree, key, value, visit, context, run, &made);
 
     if (status != SDB_OK) /* layers made for nothing */
         for (; made > 0; made--) (void)!sdb__btree_drop_layer(tree, key, made);
     return status;
+}
+
+sdb_status sdb__btree_put(const struct btree *tree, struct bytes key,
+                          const struct btree_value *value, btree_visit_fn visit, void *context)
+{
+    return sdb__btree_put_run(tree, key, value, visit, context, NULL);
 }
 
 /*

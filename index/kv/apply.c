@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * apply.c: from operations to trees; and from the log to operations.
+ * apply.c: from operations to trees.
  *
  * Idea: a commit and its recovery are the same thing done twice: the same bytes go through the same
  * function.
  * Invariants: I1 operations are applied in order, under commit_lock. I2 whatever an old value held
  *   is given to the version store if an open snapshot may want it, and given back otherwise.
- * Costs: one tree descent an operation. Not here: validation, durability.
+ * Costs: one tree descent an operation. Not here: validation, durability, the log (recover.c).
  */
 #include <inttypes.h>
 
 #include "engine/base/bytes.h"
-#include "engine/base/clock.h"
 #include "engine/base/status.h"
-#include "index/kv/database.h"
+#include "index/kv/merge.h"
 #include "index/kv/packing.h"
+#include "index/kv/txn.h"
 
 struct change {
     sdb_db *db;
@@ -75,13 +75,41 @@ static sdb_status bad_operation(sdb_db *db, uint64_t commit)
                 "restore a backup", db->path, commit);
 }
 
+/* Merges into what the key has now: in recovery, where the operations are applied one by one. */
+static sdb_status apply_merge(sdb_keyspace *keyspace, const struct op *op, struct change *change)
+{
+    sdb_db *db = keyspace->db;
+    struct buffer old = {0}, merged = {0};
+    struct btree_value value;
+    struct op put = *op;
+    struct bytes base;
+    sdb_status status = sdb__read_committed(keyspace, op->key, NULL, &old);
+
+    base = (struct bytes){old.data, old.size};
+    if (status >= SDB_OK)
+        status = sdb__merge_evaluate(db, status == SDB_OK ? &base : NULL, op->value, &merged);
+    if (status == SDB_INVALID || status == SDB_LIMIT)
+        status = FAIL(SDB_INVALID, "%s: commit %" PRIu64 " in the log merges with operator %u, "
+                      "which is not given, or is not the one it was: open with the merge_operators "
+                      "it was written with", db->path, change->commit,
+                      op->value.size ? op->value.data[0] : 0);
+    put.value = (struct bytes){merged.data, merged.size};
+    if (status == SDB_OK) status = place_value(db, &put, NULL, &value);
+    if (status == SDB_OK)
+        status = sdb__btree_put(&keyspace->tree, op->key, &value, leave_old, change);
+    sdb__buffer_done(db->allocator, &old);
+    sdb__buffer_done(db->allocator, &merged);
+    return status;
+}
+
 static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bool keep,
-                            struct prepared *prepared)
+                            struct prepared *prepared, struct btree_run *run)
 {
     struct change change = {db, op->keyspace, op->key, commit, keep};
     sdb_keyspace *keyspace;
     struct btree_value value;
 
+    if (op->code != OP_PUT) sdb__btree_run_end(run);
     if (op->code == OP_MAKE) {
         if (op->value.size && op->value.size != PACKING_SIZE) return bad_operation(db, commit);
         return sdb__keyspace_apply_make(db, op->keyspace, op->key,
@@ -94,12 +122,23 @@ static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bo
                     "restore a backup", db->path, commit, op->keyspace);
     if (op->code == OP_DEL) return sdb__apply_del(keyspace, op->key, commit, keep);
     if (op->code == OP_DELRANGE) return sdb__apply_del_range(keyspace, op, commit, keep);
+    if (op->code == OP_MERGE) return apply_merge(keyspace, op, &change);
     TRY(place_value(db, op, prepared, &value));
-    return sdb__btree_put(&keyspace->tree, op->key, &value, leave_old, &change);
+    return sdb__btree_put_run(&keyspace->tree, op->key, &value, leave_old, &change, run);
 }
 
 sdb_status sdb__apply(sdb_db *db, const uint8_t *ops, size_t size, uint64_t commit, bool keep,
                       struct prepared *prepared)
+{
+    struct btree_run run = {0};
+    sdb_status status = sdb__apply_run(db, ops, size, commit, keep, prepared, &run);
+
+    sdb__btree_run_end(&run);
+    return status;
+}
+
+sdb_status sdb__apply_run(sdb_db *db, const uint8_t *ops, size_t size, uint64_t commit, bool keep,
+                          struct prepared *prepared, struct btree_run *run)
 {
     const uint8_t *at = ops, *end = ops + size;
     struct op op;
@@ -109,69 +148,8 @@ sdb_status sdb__apply(sdb_db *db, const uint8_t *ops, size_t size, uint64_t comm
         size_t step = sdb__op_read(at, end, &op);
 
         if (!step) return bad_operation(db, commit);
-        if (!op.superseded) TRY(apply_one(db, &op, commit, keep, prepared));
+        if (!op.superseded) TRY(apply_one(db, &op, commit, keep, prepared, run));
         at += step;
     }
-    return SDB_OK;
-}
-
-struct replaying {
-    sdb_db *db;
-    bool failed; /* while applying: then what is in memory is not whole */
-};
-
-/* Applies one body of the log. */
-static sdb_status replay_body(void *context, uint64_t lsn, const uint8_t *body, size_t size)
-{
-    struct replaying *r = context;
-    sdb_db *db = r->db;
-    uint64_t commit;
-    sdb_status status;
-
-    if (size < BODY_HEAD || get_u64(body) != db->last_commit + 1)
-        return FAIL(SDB_CORRUPT, "%s: the log at %" PRIu64 " does not go on from commit %" PRIu64
-                    ": restore a backup", db->wal_folder, lsn, db->last_commit);
-    commit = get_u64(body);
-    status = sdb__apply(db, body + BODY_HEAD, size - BODY_HEAD, commit, false, NULL);
-    r->failed = status != SDB_OK;
-    if (status != SDB_OK) return status;
-    db->last_commit = commit;
-    db->recovered_commits++;
-    return SDB_OK;
-}
-
-/* What to say when the log is not what the superblock promised. */
-static sdb_status log_trouble(sdb_db *db, sdb_status status)
-{
-    if (status == SDB_NOTFOUND)
-        return FAIL(SDB_CORRUPT, "%s was not closed cleanly, and its log %s is missing or is not "
-                    "its own: put it back, or open with the log discarded (commits since the "
-                    "last checkpoint are then lost)", db->path, db->wal_folder);
-    return status;
-}
-
-sdb_status sdb__recover(sdb_db *db, uint64_t log_id)
-{
-    const struct superblock *superblock = sdb__pager_superblock(db->pager);
-    struct wal_identity identity = {.log_id = log_id};
-    struct wal_replay replay = {.end_lsn = superblock->lsn};
-    struct replaying r = {db, false};
-    uint64_t begun = sdb__clock_now_ns();
-    sdb_status status;
-
-    for (size_t i = 0; i < sizeof identity.database_id; i++)
-        identity.database_id[i] = superblock->database_id[i];
-    status = sdb__wal_replay(db->io, db->allocator, db->wal_folder, &identity, superblock->lsn,
-                             replay_body, NULL, &r, &replay);
-    if ((status == SDB_NOTFOUND || status == SDB_CORRUPT) &&
-        (db->options.flags & SDB_OPEN_DISCARD_LOG) && !r.failed)
-        status = SDB_OK;
-    if (status != SDB_OK) return log_trouble(db, status);
-    db->visible = db->last_commit;
-    db->lsn = replay.end_lsn;
-    db->changed = true;
-    TRY(sdb__db_checkpoint(db, true));
-    TRY(sdb__wal_remove(db->io, db->wal_folder));
-    db->recovery_ms = (sdb__clock_now_ns() - begun) / 1000000;
     return SDB_OK;
 }

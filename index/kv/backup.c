@@ -12,6 +12,9 @@
  * do, and all of them pass by before the first extent. One that no leaf names is of no use, and is
  * left out.
  *
+ * The copy's superblock says as of which LSN, commit and time it is: a restore goes on from there
+ * with the log (restore.c).
+ *
  * Invariants: I1 nothing is copied whose checksum does not match. I2 the superblocks are written
  *   when all else is durable: until then the file is no database. I3 after a failure there is no
  *   file.
@@ -23,6 +26,7 @@
 #include <string.h>
 
 #include "engine/base/bytes.h"
+#include "engine/base/clock.h"
 #include "engine/base/digest.h"
 #include "engine/base/status.h"
 #include "engine/pager/map.h"
@@ -34,6 +38,7 @@ enum { BATCH = 32, PIECE = 1024 * 1024 };
 struct copy {
     sdb_db *db;
     struct superblock superblock; /* the pinned one; at the end, the copy's */
+    bool fresh;                   /* the copy gets an id of its own */
     uint32_t page_size;
     struct map map;       /* of the checkpoint; entries that were copied have their new place */
     /* for each id of an extent: 1 + unused bytes of its last block; 0: not known */
@@ -243,8 +248,10 @@ static sdb_status copy_map(struct copy *c)
 
 static sdb_status write_superblocks(struct copy *c)
 {
+    uint64_t id[2] = {sdb__random_seed(), sdb__random_seed()};
+
     c->superblock.log_id = 0;
-    c->superblock.written_ms = sdb__pager_now_ms();
+    if (c->fresh) memcpy(c->superblock.database_id, id, sizeof c->superblock.database_id);
     TRY(sdb__io_sync(c->out, c->file));
     for (unsigned slot = 0; slot < SUPERBLOCK_SLOTS; slot++) {
         TRY(sdb__superblock_write(c->out, c->file, slot, &c->superblock));
@@ -337,7 +344,13 @@ static sdb_status copy_to(struct copy *c, const char *path)
 
 sdb_status sdb_backup(sdb_db *db, const char *path, sdb_progress_fn progress, void *context)
 {
-    struct copy c = {.db = db, .progress = progress, .context = context};
+    return sdb__backup(db, path, false, progress, context);
+}
+
+sdb_status sdb__backup(sdb_db *db, const char *path, bool fresh, sdb_progress_fn progress,
+                       void *context)
+{
+    struct copy c = {.db = db, .fresh = fresh, .progress = progress, .context = context};
     sdb_status status = SDB_OK;
 
     if (!db || !path || !*path) return FAIL(SDB_INVALID, "sdb_backup: an argument is missing");

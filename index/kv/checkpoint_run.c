@@ -2,14 +2,18 @@
 /*
  * checkpoint_run.c: when checkpoints are made, and the database's own threads.
  *
- * Idea: a checkpoint is due when the log that a crash would replay has grown to checkpoint_bytes,
- * or when half of the cache is dirty. A thread makes it, and frees dropped keyspaces; another one
- * looks after the log meanwhile: it makes the next segment before a commit has to wait for it, and
- * syncs for GROUP commits. Without threads the commit that notices does it all.
+ * Idea: a checkpoint is due when the log that a crash would replay has grown to checkpoint_bytes or
+ * half of its limit, or when half of the cache is dirty. Commits that find the log at its limit
+ * wait for it. A thread makes it, and frees dropped keyspaces; another one looks after the log
+ * meanwhile: it makes the next segment before a commit has to wait for it, and syncs for GROUP
+ * commits. Without threads the commit that notices does it all.
  * Invariants: I1 the log is durable up to the cut before a superblock says that it begins there. I2
  *   the log is trimmed only after that superblock is durable.
- * Costs: see engine/pager/checkpoint.c. Not here: limits on how far writers may run ahead.
+ * Costs: see engine/pager/checkpoint.c. Not here: recovery (recover.c).
  */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "engine/base/clock.h"
 #include "engine/base/status.h"
 #include "index/kv/database.h"
@@ -69,13 +73,26 @@ sdb_status sdb__db_checkpoint(sdb_db *db, bool last)
     return sdb__pager_shrink_file(db->pager);
 }
 
+/* Bytes of log that a crash now would replay. */
+static uint64_t log_bytes(sdb_db *db)
+{
+    struct wal *wal = atomic_load_explicit(&db->wal, memory_order_acquire);
+    uint64_t from = atomic_load(&db->checkpoint_lsn), end;
+
+    if (!wal) return 0;
+    end = sdb__wal_end(wal);
+    return end > from ? end - from : 0;
+}
+
 /* True when the log or the cache asks for a checkpoint. */
 static bool is_due(sdb_db *db)
 {
-    struct wal *wal = atomic_load_explicit(&db->wal, memory_order_acquire);
+    uint64_t bytes = log_bytes(db);
 
-    if (!wal) return false;
-    if (sdb__wal_end(wal) - atomic_load(&db->checkpoint_lsn) >= db->options.checkpoint_bytes)
+    if (!atomic_load_explicit(&db->wal, memory_order_acquire)) return false;
+    if (bytes >= db->options.log_limit_bytes)
+        atomic_store_explicit(&db->log_full, true, memory_order_relaxed);
+    if (bytes >= db->options.checkpoint_bytes || bytes >= db->options.log_limit_bytes / 2)
         return true;
     return sdb__pager_wants_checkpoint(db->pager);
 }
@@ -96,29 +113,62 @@ sdb_status sdb__db_maybe_checkpoint(sdb_db *db)
     return SDB_OK;
 }
 
-/* The workers' failures show in the handle (dead), or are put off to the next round. */
-static void make_checkpoint(void *context, bool woken)
+static sdb_status log_is_full(sdb_db *db, sdb_status status, const char *why)
+{
+    return FAIL(status, "%s: the log has reached its limit of %" PRIu64 " bytes, and no "
+                "checkpoint can be made: %s", db->path, db->options.log_limit_bytes, why);
+}
+
+/* Has a checkpoint made, by the thread for it if there is one. `why`: what it said if it failed. */
+static sdb_status make_room(sdb_db *db, char why[WORKER_WHY])
+{
+    sdb_status status;
+
+    if (db->has_workers) return sdb__worker_wait(&db->checkpointer, why);
+    status = sdb__db_checkpoint(db, false);
+    (void)snprintf(why, WORKER_WHY, "%s", sdb_errmsg());
+    return status;
+}
+
+sdb_status sdb__db_wait_for_log(sdb_db *db)
+{
+    char why[WORKER_WHY];
+    sdb_status status;
+
+    if (!atomic_load_explicit(&db->log_full, memory_order_relaxed)) return SDB_OK;
+    if (log_bytes(db) >= db->options.log_limit_bytes) atomic_fetch_add(&db->log_waits, 1);
+    while (log_bytes(db) >= db->options.log_limit_bytes) {
+        TRY(sdb__db_alive(db));
+        status = make_room(db, why);
+        TRY(sdb__db_alive(db));
+        if (status != SDB_OK) return log_is_full(db, status, why);
+    }
+    atomic_store_explicit(&db->log_full, false, memory_order_relaxed);
+    return SDB_OK;
+}
+
+/* Failures show in the handle (dead), or are put off to the next round. */
+static sdb_status make_checkpoint(void *context, bool woken)
 {
     sdb_db *db = context;
 
-    if (sdb__db_alive(db) != SDB_OK) return;
-    if (woken)
-        (void)!sdb__db_checkpoint(db, false);
-    else
-        (void)!sdb__keyspaces_tidy(db);
+    TRY(sdb__db_alive(db));
+    return woken ? sdb__db_checkpoint(db, false) : sdb__keyspaces_tidy(db);
 }
 
-static void keep_log(void *context, bool woken)
+static sdb_status keep_log(void *context, bool woken)
 {
     sdb_db *db = context;
     struct wal *wal = atomic_load_explicit(&db->wal, memory_order_acquire);
 
     (void)woken;
-    if (!wal || sdb__db_alive(db) != SDB_OK) return;
+    TRY(sdb__db_alive(db));
+    if (!wal) return SDB_OK;
     (void)!sdb__wal_prepare(wal); /* a full disk is told to the commit that needs the room */
     if (atomic_exchange(&db->group_waiting, false) &&
         sdb__wal_sync(wal, sdb__wal_end(wal)) != SDB_OK)
-        (void)!sdb__db_kill(db, SDB_IO);
+        return sdb__db_kill(db, SDB_IO);
+    return SDB_OK;
 }
 
 sdb_status sdb__workers_start(sdb_db *db)

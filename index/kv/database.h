@@ -70,6 +70,7 @@ struct sdb_db {
     const sdb_allocator *allocator;
     sdb_options options; /* with defaults filled in */
     char *path, *wal_folder;
+    char *archive; /* folder that keeps segments of the log; NULL: none */
     struct io *io;
     bool owns_io, is_memory, readonly;
     struct io_file *file;
@@ -88,6 +89,7 @@ struct sdb_db {
     uint64_t lsn;              /* while there is no log: where the next one begins */
     bool changed;              /* since the last checkpoint */
     _Atomic uint64_t checkpoint_lsn; /* the log that a crash would replay begins here */
+    _Atomic bool log_full;           /* a commit has found the log at its limit */
     _Atomic bool group_waiting;      /* GROUP commits that are not durable yet */
     _Atomic uint64_t last_sync_ns;   /* GROUP without threads */
 
@@ -115,7 +117,7 @@ struct sdb_db {
     struct worker log_keeper;   /* makes log segments ahead of need, syncs for GROUP */
     bool has_workers;
 
-    _Atomic uint64_t commits, conflicts, checkpoints, last_checkpoint_ms;
+    _Atomic uint64_t commits, conflicts, checkpoints, last_checkpoint_ms, log_waits;
     uint64_t recovered_commits, recovery_ms;
 };
 
@@ -201,11 +203,13 @@ SDB_MUST_USE sdb_status sdb__apply_sorted(sdb_db *db, const struct write_set *wr
                                           uint64_t commit, bool keep);
 /* Gives the extent of an old value (NULL: none) back: no snapshot wants it. */
 SDB_MUST_USE sdb_status sdb__apply_release(sdb_db *db, const struct btree_value *old);
+/* The same, as a part of a run of puts that the caller ends (btree.h). */
+SDB_MUST_USE sdb_status sdb__apply_run(sdb_db *db, const uint8_t *ops, size_t size,
+                                       uint64_t commit, bool keep, struct prepared *prepared,
+                                       struct btree_run *run);
 /* Removes one key, as sdb__apply does. */
 SDB_MUST_USE sdb_status sdb__apply_del(sdb_keyspace *keyspace, struct bytes key, uint64_t commit,
                                        bool keep);
-/* Replays log `log_id` from where the superblock ends; then the database needs no log. */
-SDB_MUST_USE sdb_status sdb__recover(sdb_db *db, uint64_t log_id);
 
 /* ---- delrange.c ---- */
 /* Applies OP_DELRANGE. */
@@ -219,6 +223,41 @@ SDB_MUST_USE sdb_status sdb__apply_del_range(sdb_keyspace *keyspace, const struc
 SDB_MUST_USE sdb_status sdb__ready_ranges(sdb_db *db, const struct write_set *writes,
                                           bool *out_keep);
 
+/* ---- recover.c ---- */
+/* What to replay, and what came of it. */
+struct replay {
+    const char *folders[2]; /* as for sdb__wal_replay_both */
+    struct wal_identity identity;
+    uint64_t from_lsn;
+    /* Taken are commits that begin before these LSNs, up to this number, not after this time. */
+    uint64_t before_lsn, until_lsn, until_commit, until_ms;
+
+    bool reached;     /* there was a commit beyond one of the until_… */
+    uint64_t end_lsn; /* behind the last commit taken */
+    uint64_t last_ms; /* time of the last commit taken; left alone if there was none */
+    bool failed;      /* while applying: then what is in memory is not whole */
+};
+/*
+ * Applies the commits of a log to a database that has none. SDB_NOTFOUND: there is no such log, or
+ * none that holds from_lsn; SDB_CORRUPT: what could be read of it was applied, unless `failed`.
+ */
+SDB_MUST_USE sdb_status sdb__replay(sdb_db *db, struct replay *what);
+/* Replays log `log_id` from where the superblock ends; then the database needs no log. */
+SDB_MUST_USE sdb_status sdb__recover(sdb_db *db, uint64_t log_id);
+
+/* ---- backup.c ---- */
+/*
+ * sdb_backup. `fresh`: the copy gets an id of its own, for it will not go on as the original did.
+ */
+SDB_MUST_USE sdb_status sdb__backup(sdb_db *db, const char *path, bool fresh,
+                                    sdb_progress_fn progress, void *context);
+
+/* ---- restore.c ---- */
+/* sdb_restore on a given backend. */
+SDB_MUST_USE sdb_status sdb__restore(struct io *io, const char *backup, const char *path,
+                                     const sdb_restore_options *options,
+                                     sdb_restore_result *out_result);
+
 /* ---- checkpoint_run.c ---- */
 /* Makes a checkpoint. `last`: the log is not needed any more, both superblocks are written. */
 SDB_MUST_USE sdb_status sdb__db_checkpoint(sdb_db *db, bool last);
@@ -227,6 +266,8 @@ SDB_MUST_USE sdb_status sdb__db_checkpoint(sdb_db *db, bool last);
  * it.
  */
 SDB_MUST_USE sdb_status sdb__db_maybe_checkpoint(sdb_db *db);
+/* Waits until the log is below its limit. Nothing may be locked. */
+SDB_MUST_USE sdb_status sdb__db_wait_for_log(sdb_db *db);
 /* Starts and stops the database's own threads. */
 SDB_MUST_USE sdb_status sdb__workers_start(sdb_db *db);
 void sdb__workers_stop(sdb_db *db);

@@ -9,7 +9,11 @@
 #include "index/kv/kv_worker.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
+
+#include "engine/base/status.h"
 
 void sdb__worker_init(struct worker *w)
 {
@@ -21,11 +25,13 @@ void sdb__worker_init(struct worker *w)
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&w->cond, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
+    (void)pthread_cond_init(&w->ended, NULL);
 }
 
 void sdb__worker_done(struct worker *w)
 {
     sdb__worker_stop(w);
+    (void)pthread_cond_destroy(&w->ended);
     (void)pthread_cond_destroy(&w->cond);
     (void)pthread_mutex_destroy(&w->lock);
 }
@@ -45,21 +51,33 @@ static void wait_locked(struct worker *w)
         continue;
 }
 
+/* Tells those who wait how the round ended. */
+static void end_round_locked(struct worker *w, sdb_status status)
+{
+    w->woken = false;
+    w->rounds++;
+    w->status = status;
+    (void)snprintf(w->why, sizeof w->why, "%s",
+                   status == SDB_NOMEM ? sdb_status_text(status) : sdb_errmsg());
+    (void)pthread_cond_broadcast(&w->ended);
+}
+
 static void *worker_main(void *context)
 {
     struct worker *w = context;
 
     (void)pthread_mutex_lock(&w->lock);
     for (;;) {
+        sdb_status status;
         bool woken;
 
         wait_locked(w);
         if (w->stop) break;
         woken = w->woken;
         (void)pthread_mutex_unlock(&w->lock);
-        w->work(w->context, woken);
+        status = w->work(w->context, woken);
         (void)pthread_mutex_lock(&w->lock);
-        if (woken) w->woken = false;
+        if (woken) end_round_locked(w, status);
     }
     (void)pthread_mutex_unlock(&w->lock);
     return NULL;
@@ -85,12 +103,31 @@ void sdb__worker_stop(struct worker *w)
     w->started = w->stop = false;
 }
 
+static void wake_locked(struct worker *w)
+{
+    if (w->woken) return;
+    w->woken = true;
+    (void)pthread_cond_signal(&w->cond);
+}
+
 void sdb__worker_wake(struct worker *w)
 {
     (void)pthread_mutex_lock(&w->lock);
-    if (!w->woken) {
-        w->woken = true;
-        (void)pthread_cond_signal(&w->cond);
-    }
+    wake_locked(w);
     (void)pthread_mutex_unlock(&w->lock);
+}
+
+sdb_status sdb__worker_wait(struct worker *w, char out_why[WORKER_WHY])
+{
+    sdb_status status;
+    uint64_t seen;
+
+    (void)pthread_mutex_lock(&w->lock);
+    seen = w->rounds;
+    wake_locked(w);
+    while (w->rounds == seen) (void)pthread_cond_wait(&w->ended, &w->lock);
+    status = w->status;
+    memcpy(out_why, w->why, WORKER_WHY);
+    (void)pthread_mutex_unlock(&w->lock);
+    return status;
 }

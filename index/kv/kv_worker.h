@@ -11,13 +11,23 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sdb/status.h>
 
-/* `woken`: somebody asked for it; otherwise the interval has gone. Failures are the work's own. */
-typedef void (*work_fn)(void *context, bool woken);
+enum { WORKER_WHY = 320 }; /* bytes of a sentence */
+
+/*
+ * `woken`: somebody asked for it; otherwise the interval has gone. What it says is told to those
+ * who wait for the round.
+ */
+typedef sdb_status (*work_fn)(void *context, bool woken);
 
 struct worker {
     pthread_mutex_t lock;
     pthread_cond_t cond;
+    pthread_cond_t ended;  /* a round that was asked for has */
+    uint64_t rounds;       /* of those; the last one's answer: */
+    sdb_status status;
+    char why[WORKER_WHY];
     pthread_t thread;
     bool started, stop, woken;
     uint64_t interval_ns;
@@ -34,5 +44,10 @@ bool sdb__worker_start(struct worker *worker, uint64_t interval_ms, work_fn work
 void sdb__worker_stop(struct worker *worker);
 /* A round begins as soon as the one that is running, if any, has ended. */
 void sdb__worker_wake(struct worker *worker);
+/*
+ * Wakes it and waits until a round that was asked for, perhaps earlier, has ended: its answer, with
+ * its sentence in out_why.
+ */
+SDB_MUST_USE sdb_status sdb__worker_wait(struct worker *worker, char out_why[WORKER_WHY]);
 
 #endif

@@ -9,7 +9,7 @@
  * Invariants: I1 the file is locked before a byte of it is judged. I2 after a clean close the file
  *   alone is the database. I3 a dead handle changes nothing more on disk.
  * Costs: opening reads the page map and the catalog; making syncs four times.
- * Not here: recovery (apply.c), checkpoints (checkpoint_run.c).
+ * Not here: recovery (recover.c), checkpoints (checkpoint_run.c).
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,8 +18,9 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/status.h"
-#include "index/kv/database.h"
+#include "index/kv/merge.h"
 #include "index/kv/packing.h"
+#include "wal/wal_archive.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0"
@@ -30,6 +31,13 @@ static const uint64_t megabyte = 1024 * 1024;
 const char *sdb_version(void)
 {
     return PACKAGE_VERSION;
+}
+
+/* Four times what is written between checkpoints, within reason. */
+static uint64_t default_log_limit(uint64_t checkpoint_bytes)
+{
+    if (checkpoint_bytes < megabyte / 4) return megabyte;
+    return checkpoint_bytes < UINT64_MAX / 4 ? 4 * checkpoint_bytes : UINT64_MAX;
 }
 
 sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
@@ -45,6 +53,7 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
     if (!o.page_size) o.page_size = 8192;
     if (!o.cache_bytes) o.cache_bytes = 256 * megabyte;
     if (!o.checkpoint_bytes) o.checkpoint_bytes = 256 * megabyte;
+    if (!o.log_limit_bytes) o.log_limit_bytes = default_log_limit(o.checkpoint_bytes);
     if (!o.version_bytes) o.version_bytes = 1024 * megabyte;
     if (!o.durability) o.durability = SDB_DURABILITY_FULL;
     if (!o.group_interval_ms) o.group_interval_ms = 100;
@@ -56,10 +65,18 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
     if (o.cache_bytes < megabyte)
         return FAIL(SDB_INVALID, "options: a cache of %" PRIu64 " bytes: it must have at least "
                     "1 MiB", o.cache_bytes);
+    if (o.log_limit_bytes < megabyte)
+        return FAIL(SDB_INVALID, "options: a log limit of %" PRIu64 " bytes: it must be at least "
+                    "1 MiB", o.log_limit_bytes);
     if (o.durability > SDB_DURABILITY_NONE || o.durability < SDB_DURABILITY_DEFAULT)
         return FAIL(SDB_INVALID, "options: durability %d is unknown", (int)o.durability);
+    if (o.cache_policy > SDB_CACHE_FIFO || o.cache_policy < SDB_CACHE_DEFAULT)
+        return FAIL(SDB_INVALID, "options: cache policy %d is unknown", (int)o.cache_policy);
+    if (o.archive_folder && !*o.archive_folder)
+        return FAIL(SDB_INVALID, "options: the archive folder's name is empty");
     if (!o.allocator->resize)
         return FAIL(SDB_INVALID, "options: the allocator has no resize function");
+    TRY(sdb__merge_judge_options(&o));
     *out = o;
     return SDB_OK;
 }
@@ -133,8 +150,11 @@ static sdb_status db_new(const char *path, const sdb_options *options, sdb_db **
     sdb__versions_init(&db->versions, db->allocator, NULL);
     db->path = sdb__mem_strdup(db->allocator, path);
     if (db->path) db->wal_folder = with_suffix(db, "-wal");
+    if (options->archive_folder)
+        db->archive = sdb__mem_strdup(db->allocator, options->archive_folder);
+    db->options.archive_folder = db->archive;
     *out_db = db;
-    return db->wal_folder ? SDB_OK : SDB_NOMEM;
+    return db->wal_folder && (db->archive || !options->archive_folder) ? SDB_OK : SDB_NOMEM;
 }
 
 /* Frees a handle in any state of completion; writes nothing. */
@@ -150,6 +170,7 @@ static void db_free(sdb_db *db)
     sdb__pager_close(db->pager);
     sdb__io_close(db->file);
     if (db->owns_io) sdb__io_free(db->io);
+    sdb__mem_free(db->allocator, db->archive);
     sdb__mem_free(db->allocator, db->wal_folder);
     sdb__mem_free(db->allocator, db->path);
     done_locks(db);
@@ -160,6 +181,7 @@ static struct pager_options pager_options(sdb_db *db)
 {
     return (struct pager_options){.io = db->io, .file = db->file, .allocator = db->allocator,
                                   .cache_bytes = db->options.cache_bytes,
+                                  .cache_policy = db->options.cache_policy,
                                   .readonly = db->readonly, .verify = sdb__node_verify,
                                   .packing = sdb__packing_of_page, .packing_context = db};
 }
@@ -278,6 +300,7 @@ static sdb_status open_file(sdb_db *db)
 
     if (status == SDB_OK) {
         if (!db->readonly && !(flags & SDB_OPEN_MUST_EXIST)) how |= IO_OPEN_CREATE;
+        if (db->options.direct_io) how |= IO_OPEN_DIRECT;
         status = sdb__io_open(db->io, db->path, how, &db->file);
     }
     if (status == SDB_OK) status = lock_file(db);
@@ -343,6 +366,10 @@ sdb_status sdb_open(const char *path, const sdb_options *options, sdb_db **out_d
     status = db_new(path, &filled, &db);
     if (status == SDB_OK) {
         db->is_memory = strcmp(path, ":memory:") == 0;
+        if (db->is_memory && db->archive)
+            status = FAIL(SDB_INVALID, ":memory: has no log that could be archived");
+    }
+    if (status == SDB_OK) {
         status = db->is_memory ? sdb__io_new_memory(db->allocator, &db->io)
                                : sdb__io_new(filled.backend, db->allocator, &db->io);
         db->owns_io = status == SDB_OK;
@@ -354,11 +381,25 @@ sdb_status sdb_open(const char *path, const sdb_options *options, sdb_db **out_d
     return finish_open(db, out_db);
 }
 
+/* Archives what is still in the log. It must be there before the file says that there is none. */
+static sdb_status archive_log(sdb_db *db)
+{
+    struct wal *wal = atomic_load(&db->wal);
+    struct wal_identity identity = {.log_id = db->log_id};
+
+    if (!db->archive || !wal) return SDB_OK;
+    memcpy(identity.database_id, sdb__pager_superblock(db->pager)->database_id,
+           sizeof identity.database_id);
+    if (sdb__wal_sync(wal, sdb__wal_end(wal)) != SDB_OK) return sdb__db_kill(db, SDB_IO);
+    return sdb__wal_archive_rest(db->io, db->allocator, db->wal_folder, &identity, db->archive);
+}
+
 /* The clean end: a checkpoint that needs no log, and no log. */
 static sdb_status close_cleanly(sdb_db *db)
 {
     TRY(sdb__db_alive(db));
     if (db->readonly || db->is_memory) return SDB_OK;
+    TRY(archive_log(db));
     TRY(sdb__db_checkpoint(db, true));
     sdb__wal_close(atomic_exchange(&db->wal, NULL));
     TRY(sdb__wal_remove(db->io, db->wal_folder));

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "engine/base/status.h"
+#include "index/kv/merge.h"
 #include "index/kv/txn.h"
 
 struct reading {
@@ -125,6 +126,23 @@ sdb_status sdb__key_judge(sdb_slice key)
     return FAIL(SDB_LIMIT, "a key has at most %u bytes; this one has %zu", SDB_KEY_MAX, key.size);
 }
 
+/* The value of a key that the transaction has merged into. */
+static sdb_status get_merged(sdb_txn *txn, sdb_keyspace *keyspace, struct bytes key)
+{
+    uint32_t id = keyspace->tree.id;
+    sdb_status status = SDB_NOTFOUND;
+    struct bytes base;
+
+    if (sdb__merge_needs_base(&txn->writes, id, key)) {
+        status = sdb__read_committed(keyspace, key, &txn->snapshot, &txn->value);
+        if (status < SDB_OK) return status;
+        reads_add_key(&txn->reads, id, key);
+    }
+    base = (struct bytes){txn->value.data, txn->value.size};
+    return sdb__merge_own(txn->db, &txn->writes, id, key, status == SDB_OK ? &base : NULL,
+                          &txn->value);
+}
+
 sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slice *out_value)
 {
     struct op op;
@@ -136,6 +154,10 @@ sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slic
     TRY(sdb__key_judge(key));
     if (sdb__writes_find(&txn->writes, keyspace->tree.id, bytes_of(key), &op)) {
         if (op.code == OP_DEL) return SDB_NOTFOUND;
+        if (op.code == OP_MERGE) {
+            TRY(get_merged(txn, keyspace, bytes_of(key)));
+            op.value = (struct bytes){txn->value.data, txn->value.size};
+        }
         *out_value = slice_of(op.value);
         return SDB_OK;
     }

@@ -23,6 +23,8 @@ static void add_log(sdb_db *db, sdb_stats *s)
     s->log_records = w.records;
     s->log_batches = w.batches;
     s->log_bytes = sdb__wal_end(wal) - atomic_load(&db->checkpoint_lsn);
+    if (w.first_lsn < atomic_load(&db->checkpoint_lsn))
+        s->log_kept_bytes = atomic_load(&db->checkpoint_lsn) - w.first_lsn;
 }
 
 /* What the pager and its backend know. */
@@ -66,6 +68,7 @@ sdb_status sdb_stat(sdb_db *db, sdb_stats *out_stats)
     s.commits = atomic_load(&db->commits);
     s.conflicts = atomic_load(&db->conflicts);
     s.checkpoints = atomic_load(&db->checkpoints);
+    s.log_waits = atomic_load(&db->log_waits);
     s.last_checkpoint_ms = atomic_load(&db->last_checkpoint_ms);
     s.version_entries = atomic_load(&db->versions.count);
     s.version_bytes = atomic_load(&db->versions.bytes);

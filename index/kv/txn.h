@@ -11,7 +11,7 @@ struct sdb_txn {
     bool has_snapshot;
     struct snapshot snapshot;
     struct write_set writes;  /* unindexed for a batch */
-    struct read_set reads;    /* active in a serializable transaction that may write */
+    struct read_set reads;    /* kept in a transaction that may write and read */
     struct buffer value;      /* what the last sdb_get lent out */
     sdb_durability durability;
     struct sdb_cursor *cursors; /* open ones */
@@ -61,6 +61,10 @@ void sdb__cursor_free(struct sdb_cursor *cursor);
  * so what they passed over may be there again.
  */
 void sdb__cursors_unsettle(sdb_txn *txn);
+
+/* Adds a change to the transaction, or (NULL) commits it by itself. */
+SDB_MUST_USE sdb_status sdb__txn_change(sdb_txn *txn, sdb_keyspace *keyspace, enum op_code code,
+                                        sdb_slice key, sdb_slice value);
 
 /* Refuses a change that can never be. `txn` NULL: one without a transaction. */
 SDB_MUST_USE sdb_status sdb__txn_may_change(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,

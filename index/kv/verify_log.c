@@ -39,6 +39,7 @@ static const char *judge_ops(const uint8_t *at, const uint8_t *end)
             return "holds an operation with a value that it cannot have";
         if (op.code == OP_DELRANGE && op.value.size > SDB_KEY_MAX)
             return "holds an operation with a bound that is no key";
+        if (op.code == OP_MERGE && op.value.size == 0) return "merges without an operator";
         if (op.code == OP_DROP && op.key.size)
             return "holds an operation with a key that it cannot have";
         if (op.code == OP_MAKE && (op.key.size > SDB_KEYSPACE_NAME_MAX ||

@@ -445,8 +445,13 @@ static void inspect_layer(struct inspection *in, uint64_t root, unsigned layers)
 
 static void inspect_leaf(struct inspection *in, struct node n, unsigned layers)
 {
+    uint64_t bytes = n.size - sdb__node_room(n);
+
+    if (in->census.leaves < 2) in->census.first[in->census.leaves] = bytes;
+    in->census.last[0] = in->census.last[1];
+    in->census.last[1] = bytes;
     in->census.leaves++;
-    in->census.leaf_bytes += n.size - sdb__node_room(n);
+    in->census.leaf_bytes += bytes;
     for (unsigned i = 0; i < node_count(n); i++) {
         enum node_kind kind;
         struct bytes payload = node_payload(n, i, &kind);

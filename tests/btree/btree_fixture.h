@@ -33,6 +33,7 @@ struct grove {
 struct grove_census {
     uint64_t pages, leaves, layers, extents, entries;
     uint64_t leaf_bytes; /* in use by header, fences, slots and cells of leaves */
+    uint64_t first[2], last[2]; /* the same, of the tree's first and last two leaves (no layers) */
     unsigned height;
 };
 

@@ -113,7 +113,8 @@ mkfifo script
 shell=$!
 exec 4>script
 printf 'put a one 1\nput a two 2\ndel a one\nbegin\nput b x y\nput c x z\n' >&4
-printf 'delrange b --prefix w --to z\ndelrange a --from u\ncommit\nget c x\n' >&4
+printf 'delrange b --prefix w --to z\ndelrange a --from u\nmerge a n add 7\ncommit\n' >&4
+printf 'merge a two append 2\nget c x\n' >&4
 tries=0
 until grep -q z said || [ $tries -gt 200 ]; do
     sleep 0.05

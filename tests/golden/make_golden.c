@@ -69,6 +69,18 @@ static void fill_and_delete(sdb_txn *txn, sdb_keyspace *second)
     need(sdb_del_range(txn, second, &range));
 }
 
+/* Two values that are merged together. */
+static void merge(sdb_txn *txn, sdb_keyspace *second)
+{
+    static const uint8_t five[8] = {5}, minus_two[8] = {254, 255, 255, 255, 255, 255, 255, 255};
+    sdb_slice count = {"count", 5}, text = {"text", 4};
+
+    need(sdb_merge(txn, second, SDB_MERGE_ADD, count, (sdb_slice){five, 8}));
+    need(sdb_merge(txn, second, SDB_MERGE_ADD, count, (sdb_slice){minus_two, 8}));
+    need(sdb_put(txn, second, text, (sdb_slice){"golden", 6}));
+    need(sdb_merge(txn, second, SDB_MERGE_APPEND, text, (sdb_slice){" log", 4}));
+}
+
 /* Copies the beginning of the log's first segment while it is there. */
 static void keep_log(const char *path, const char *copy)
 {
@@ -130,6 +142,9 @@ static void make_plain(const char *path, const char *copy, sdb_options options)
     need(sdb_txn_commit(txn));
     need(sdb_txn_begin(db, SDB_TXN_BATCH, &txn));
     fill_and_delete(txn, second);
+    need(sdb_txn_commit(txn));
+    need(sdb_txn_begin(db, SDB_TXN_BATCH, &txn));
+    merge(txn, second);
     need(sdb_txn_commit(txn));
     keep_log(path, copy);
     need(sdb_close(db));

@@ -94,8 +94,13 @@ static void expect_content(sdb_db *db)
     ck_assert_mem_eq(value.data, wanted, value.size);
     OK(sdb_get(txn, second, (sdb_slice){NULL, 0}, &value));
     ck_assert_uint_eq(value.size, 0);
+    OK(sdb_get(txn, second, TEXT("count"), &value));
+    ck_assert_uint_eq(value.size, 8);
+    ck_assert_uint_eq(get_u64(value.data), 3);
+    OK(sdb_get(txn, second, TEXT("text"), &value));
+    ck_assert(kv_is(value, "golden log"));
     OK(sdb_count(txn, second, NULL, &count));
-    ck_assert_uint_eq(count, 2);
+    ck_assert_uint_eq(count, 4);
     sdb_txn_abort(txn);
 }
 
@@ -172,7 +177,7 @@ START_TEST(golden_packed_database_is_read_exactly)
 END_TEST
 
 struct seen {
-    unsigned bodies, puts, ranges, others;
+    unsigned bodies, puts, ranges, merges, others;
     uint64_t bytes;
 };
 
@@ -183,6 +188,18 @@ static void expect_range(const struct op *op, unsigned number)
     ck_assert_uint_lt(number, 2);
     ck_assert(kv_is((sdb_slice){op->key.data, op->key.size}, lower));
     ck_assert(kv_is((sdb_slice){op->value.data, op->value.size}, upper));
+}
+
+static void expect_merge(const struct op *op, unsigned number)
+{
+    static const char *const keys[] = {"count", "count", "text"};
+    static const uint8_t values[][9] = {{1, 5}, {1, 254, 255, 255, 255, 255, 255, 255, 255},
+                                        {2, ' ', 'l', 'o', 'g'}};
+
+    ck_assert_uint_lt(number, 3);
+    ck_assert(kv_is((sdb_slice){op->key.data, op->key.size}, keys[number]));
+    ck_assert_uint_eq(op->value.size, number < 2 ? 9 : 5);
+    ck_assert_mem_eq(op->value.data, values[number], op->value.size);
 }
 
 static sdb_status see_body(void *context, uint64_t lsn, const uint8_t *body, size_t size)
@@ -201,9 +218,11 @@ static sdb_status see_body(void *context, uint64_t lsn, const uint8_t *body, siz
             seen->puts++;
         else if (op.code == OP_DELRANGE)
             expect_range(&op, seen->ranges++);
+        else if (op.code == OP_MERGE)
+            expect_merge(&op, seen->merges++);
         else
             seen->others++;
-        if (op.code != OP_DELRANGE) seen->bytes += op.value.size;
+        if (op.code == OP_PUT) seen->bytes += op.value.size;
         at += step;
     }
     return SDB_OK;
@@ -216,7 +235,7 @@ START_TEST(golden_log_is_read_exactly)
     struct wal_header header;
     struct wal_replay replay;
     struct seen seen = {0};
-    uint64_t values = 4 + GOLDEN_LARGE + 2;
+    uint64_t values = 4 + GOLDEN_LARGE + 2 + 6;
     struct io *io = kv_disk(1);
 
     OK(sdb__wal_format_get_header(bytes, &header));
@@ -229,7 +248,8 @@ START_TEST(golden_log_is_read_exactly)
                        NULL, &seen, &replay));
     for (unsigned i = 0; i < GOLDEN_COUNT; i++) values += golden_size(i);
     ck_assert_uint_eq(seen.bodies, GOLDEN_COMMITS);
-    ck_assert_uint_eq(seen.puts, GOLDEN_COUNT + 5);
+    ck_assert_uint_eq(seen.puts, GOLDEN_COUNT + 6);
+    ck_assert_uint_eq(seen.merges, 3);
     ck_assert_uint_eq(seen.ranges, 2);
     ck_assert_uint_eq(seen.others, 2);
     ck_assert_uint_eq(seen.bytes, values);

@@ -380,6 +380,7 @@ static void *register_main(void *context)
         bool happened = run_op(&random, &known, &op);
 
         op.ret = atomic_fetch_add(&place, 1) + 1;
+        op.pure = op.f == LIN_READ || op.f == LIN_CAS_FAILED;
         if (random_below(&random, 8) == 0) (void)sched_yield();
         if (!happened) continue;
         make_room(&recorder->ops, &recorder->capacity, recorder->count + 1, sizeof op);

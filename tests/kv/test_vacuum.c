@@ -300,7 +300,7 @@ START_TEST(damaged_large_value_is_not_moved)
     uint64_t after = 0, end, used;
     unsigned refused = 0, moved = 0;
     struct io_queue *queue;
-    uint8_t byte = 0x5a;
+    static uint8_t block[512] = {0x5a};
     size_t count;
 
     OK(sdb__io_queue_new(io, 1, &queue));
@@ -322,7 +322,7 @@ START_TEST(damaged_large_value_is_not_moved)
                     place = block;
             }
             ck_assert_uint_gt(place, 0);
-            OK(sdb__io_write(queue, db->file, &byte, 1, place * 512 + 1000));
+            OK(sdb__io_write(queue, db->file, block, sizeof block, place * 512 + 512));
             IS(sdb__pager_move_extent(db->pager, moves[i].id), SDB_CORRUPT);
             refused++;
             if (refused == 2) goto out;
