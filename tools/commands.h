@@ -27,6 +27,7 @@ int cmd_bench(struct tool *tool, const struct args *args);
 int cmd_check(struct tool *tool, const struct args *args);
 int cmd_stat(struct tool *tool, const struct args *args);
 int cmd_checkpoint(struct tool *tool, const struct args *args);
+int cmd_vacuum(struct tool *tool, const struct args *args);
 int cmd_version(struct tool *tool, const struct args *args);
 int cmd_help(struct tool *tool, const struct args *args);
 
@@ -34,7 +35,7 @@ int cmd_help(struct tool *tool, const struct args *args);
 
 #define ACCEPT_IMPORT                                                                              \
     (ACCEPT(FORMAT) | ACCEPT(KEY) | ACCEPT(VALUE) | ACCEPT(SEPARATOR) | ACCEPT(NO_HEADER) |        \
-     ACCEPT(KEEP_GOING) | ACCEPT(BATCH) | ACCEPT(PROGRESS_FD) | ACCEPT(JSON))
+     ACCEPT(KEEP_GOING) | ACCEPT(BATCH) | ACCEPT(PROGRESS_FD) | ACCEPT(COMPRESSION) | ACCEPT(JSON))
 #define ACCEPT_EXPORT                                                                              \
     (ACCEPT(FORMAT) | ACCEPT(KEY) | ACCEPT(SEPARATOR) | ACCEPT(NO_HEADER) | ACCEPT(COLUMNS) |      \
      ACCEPT(DOCUMENTS) | ACCEPT(FORCE) | ACCEPT(JSON))

@@ -51,6 +51,39 @@ int data_keyspace(const struct tool *tool, sdb_db *db, const char *name,
     return tool_fail(tool, "there is no keyspace '%s'", name);
 }
 
+int data_keyspace_options(const struct tool *tool, const struct args *args,
+                          sdb_keyspace_options *out_options)
+{
+    const char *text = args_text(args, OPTION_COMPRESSION);
+    unsigned long level = 0;
+    char *end = NULL;
+
+    *out_options = SDB_KEYSPACE_OPTIONS_INIT;
+    if (!text || strcmp(text, "none") == 0) return STATUS_DONE;
+    if (strcmp(text, "lz4") == 0) {
+        out_options->compression = SDB_COMPRESSION_LZ4;
+        return STATUS_DONE;
+    }
+    if (strncmp(text, "zstd:", 5) == 0) level = strtoul(text + 5, &end, 10);
+    if (strcmp(text, "zstd") != 0 &&
+        (!end || *end || level < 1 || level > SDB_COMPRESSION_LEVEL_MAX))
+        return tool_misuse(tool, "--compression: '%s' is not none, lz4, zstd or zstd:1 to zstd:%u",
+                           text, SDB_COMPRESSION_LEVEL_MAX);
+    out_options->compression = SDB_COMPRESSION_ZSTD;
+    out_options->level = (unsigned)level;
+    return STATUS_DONE;
+}
+
+const char *data_compression(const sdb_keyspace_stats *stats)
+{
+    static char text[32];
+
+    if (stats->compression == SDB_COMPRESSION_LZ4) return "lz4";
+    if (stats->compression != SDB_COMPRESSION_ZSTD) return "none";
+    (void)snprintf(text, sizeof text, "zstd:%u", stats->level);
+    return text;
+}
+
 int data_not_found(const struct tool *tool, sdb_slice key, const char *keyspace)
 {
     struct bytebuf text = {0};

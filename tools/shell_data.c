@@ -251,10 +251,12 @@ static int run_count(struct shell *shell, const struct args *args)
 
 static int run_create(struct shell *shell, const struct args *args)
 {
+    sdb_keyspace_options options;
     sdb_keyspace *keyspace;
+    int done = data_keyspace_options(shell->tool, args, &options);
 
-    return answer(shell, sdb_keyspace_open(shell->db, args->operand[0].text, SDB_KEYSPACE_MUST_MAKE,
-                                           &keyspace));
+    if (done) return done;
+    return answer(shell, sdb_keyspace_make(shell->db, args->operand[0].text, &options, &keyspace));
 }
 
 static int run_drop(struct shell *shell, const struct args *args)
@@ -379,7 +381,8 @@ const struct shell_command shell_data_commands[] = {
     {{"count", "[KEYSPACE]",
       "Count entries", NULL, ACCEPT_RANGE | ACCEPT(APPROX), 0, 1, NULL}, run_count, true},
     {{"create", "KEYSPACE",
-      "Make a keyspace, at once and by itself", NULL, 0, 1, 1, NULL}, run_create, false},
+      "Make a keyspace, at once and by itself",
+      NULL, ACCEPT(COMPRESSION), 1, 1, NULL}, run_create, false},
     {{"drop", "KEYSPACE",
       "Remove a keyspace and all it holds, at once and by itself",
       NULL, 0, 1, 1, NULL}, run_drop, true},

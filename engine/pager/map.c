@@ -166,8 +166,8 @@ sdb_status sdb__map_set(struct map *map, uint64_t id, struct map_entry entry, ui
         else
             map->dropped.places[map->dropped.count++] = now->place;
     }
-    if (now->place) *(place_kind(now->place) == PLACE_PAGE ? &map->pages : &map->extents) -= 1;
-    if (entry.place) *(place_kind(entry.place) == PLACE_PAGE ? &map->pages : &map->extents) += 1;
+    map_count(map, now->place, -1);
+    map_count(map, entry.place, 1);
     *now = entry;
     if (of_cut) {
         if (chunk->before) chunk->before[slot] = entry;

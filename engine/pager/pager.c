@@ -170,6 +170,7 @@ void sdb__pager_close(struct pager *p)
     if (!p) return;
     for (size_t i = 0; i < p->queue_count; i++) sdb__io_queue_free(p->queues[i]);
     sdb__mem_free(p->allocator, p->queues);
+    sdb__pack_rooms_done(&p->rooms);
     sdb__mem_free(p->allocator, p->free_ids);
     sdb__policy_free(p->policy);
     sdb__mem_free(p->allocator, p->free_frames);
@@ -198,6 +199,22 @@ uint32_t sdb__pager_page_size(const struct pager *p)
 bool sdb__pager_is_lame(const struct pager *p)
 {
     return p->lame;
+}
+
+uint64_t sdb__pager_page_bytes(struct pager *p, uint64_t id, bool *out_packed)
+{
+    uint64_t place;
+
+    (void)pthread_mutex_lock(&p->map_lock);
+    place = sdb__map_get(&p->map, id).place;
+    (void)pthread_mutex_unlock(&p->map_lock);
+    *out_packed = place && place_kind(place) == PLACE_PACKED;
+    return place ? place_bytes(place) : 0;
+}
+
+void sdb__pager_need_feature(struct pager *p, uint32_t feature)
+{
+    atomic_fetch_or(&p->features, feature);
 }
 
 void sdb__pager_pin(struct pager *p, struct superblock *out_superblock)
@@ -243,6 +260,8 @@ void sdb__pager_stats(struct pager *p, struct pager_stats *out_stats)
     (void)!sdb__io_size(p->options.file, &s.file_bytes);
     s.used_bytes = p->map.space.used * SPACE_BLOCK;
     s.extents = p->map.extents;
+    s.packed_pages = p->map.packed;
+    s.packed_bytes = p->map.packed_blocks * SPACE_BLOCK;
     s.pages = p->next_id - 1 - p->free_id_count - s.extents; /* new ones have no place yet */
     (void)pthread_mutex_unlock(&p->map_lock);
     (void)pthread_mutex_lock(&p->pool_lock);

@@ -34,6 +34,7 @@
 #define SDB_ENGINE_PAGER_PAGER_H
 
 #include "engine/io/io.h"
+#include "engine/pager/pack.h"
 #include "engine/pager/superblock.h"
 
 struct pager;
@@ -66,6 +67,13 @@ struct pager_options {
      * what is wrong with it. May be NULL.
      */
     const char *(*verify)(const uint8_t *data, uint32_t page_size, uint64_t id);
+    /*
+     * How a page that is about to be written is to be packed. Any thread, under the page's latch
+     * and no lock of the pager's. NULL: none is. Pages are read whether packed or not, and written
+     * as they are when there is no memory to pack them.
+     */
+    struct packing (*packing)(void *context, const uint8_t *data, uint32_t page_size);
+    void *packing_context;
 };
 
 /* ---- opening ------------------------------------------------------------------------------ */
@@ -131,6 +139,15 @@ SDB_MUST_USE sdb_status sdb__pager_page_free(struct pager *pager, const struct p
  */
 SDB_MUST_USE sdb_status sdb__pager_reserve(struct pager *pager, uint64_t frames);
 
+/*
+ * Bytes that a page takes in the file; 0: there is no such page, or it has not been written yet.
+ * *out_packed: it is packed.
+ */
+uint64_t sdb__pager_page_bytes(struct pager *pager, uint64_t id, bool *out_packed);
+
+/* From the next checkpoint on, only those who know `feature` (superblock.h) may open the file. */
+void sdb__pager_need_feature(struct pager *pager, uint32_t feature);
+
 /* ---- extents ------------------------------------------------------------------------------ */
 
 /*
@@ -186,6 +203,46 @@ void sdb__pager_unpin(struct pager *pager);
 /* Gives free blocks at the end of the file back to the file system. */
 SDB_MUST_USE sdb_status sdb__pager_shrink_file(struct pager *pager);
 
+/* ---- moving ------------------------------------------------------------------------------- */
+
+/* Where blocks are taken: in the next gap, in gaps from the start of the file on, behind all. */
+enum pager_placing { PAGER_PLACE_NEXT, PAGER_PLACE_FIRST, PAGER_PLACE_LAST };
+void sdb__pager_place(struct pager *pager, enum pager_placing placing);
+
+/* In blocks: one past the last one in use; how many are in use. */
+void sdb__pager_layout(struct pager *pager, uint64_t *out_end, uint64_t *out_used);
+
+/* Something that stands in a part of the file. */
+struct pager_move {
+    uint64_t id;
+    bool is_page; /* or an extent */
+};
+/*
+ * The next things that begin in blocks [from, to), with ids above *after, which is advanced
+ * (begin with 0). Returns how many; 0: that was all.
+ */
+size_t sdb__pager_list_moves(struct pager *pager, uint64_t from, uint64_t to, uint64_t *after,
+                             struct pager_move *moves, size_t capacity);
+/*
+ * Has a page written to another place, with the next checkpoint at the latest. One that has gone is
+ * no failure. Not at the instant of a cut.
+ */
+SDB_MUST_USE sdb_status sdb__pager_move_page(struct pager *pager, uint64_t id);
+/*
+ * Copies an extent to another place. Who has found it before and reads it after the next checkpoint
+ * may read other bytes, which the checksum tells: find it again then.
+ */
+SDB_MUST_USE sdb_status sdb__pager_move_extent(struct pager *pager, uint64_t id);
+/* Has the parts of the page map that begin in blocks [from, to) written anew at the next cut. */
+void sdb__pager_move_map(struct pager *pager, uint64_t from, uint64_t to);
+
+/*
+ * Makes holes of the free runs of at least `least` bytes: they take no space on the disk any more.
+ * SDB_INVALID: the file system cannot.
+ */
+SDB_MUST_USE sdb_status sdb__pager_punch(struct pager *pager, uint64_t least,
+                                         uint64_t *out_bytes);
+
 /* True when more than half of the frames are dirty: time for a checkpoint. */
 bool sdb__pager_wants_checkpoint(struct pager *pager);
 
@@ -195,6 +252,7 @@ uint64_t sdb__pager_now_ms(void);
 struct pager_stats {
     uint64_t file_bytes, used_bytes;
     uint64_t pages, extents; /* ids in use */
+    uint64_t packed_pages, packed_bytes; /* pages that stand packed in the file; what they take */
     uint64_t cache_bytes, cache_limit_bytes, dirty_pages;
     uint64_t cache_other_bytes; /* frame tables, page map, state words: part of the budget */
     uint64_t hits, misses, evicted, written;

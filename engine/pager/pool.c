@@ -51,6 +51,25 @@ void sdb__pool_queue_put(struct pager *p, struct io_queue *queue)
     if (status != SDB_OK) sdb__io_queue_free(queue);
 }
 
+struct pack_room *sdb__pool_room_get(struct pager *p)
+{
+    struct pack_room *room;
+
+    (void)pthread_mutex_lock(&p->queue_lock);
+    room = sdb__pack_rooms_take(&p->rooms);
+    (void)pthread_mutex_unlock(&p->queue_lock);
+    if (!room && sdb__pack_room_new(p->allocator, p->page_size, &room) != SDB_OK) return NULL;
+    return room;
+}
+
+void sdb__pool_room_put(struct pager *p, struct pack_room *room)
+{
+    if (!room) return;
+    (void)pthread_mutex_lock(&p->queue_lock);
+    sdb__pack_rooms_add(&p->rooms, room);
+    (void)pthread_mutex_unlock(&p->queue_lock);
+}
+
 sdb_status sdb__pool_take(struct pager *p, uint64_t bytes, enum place_kind kind,
                           uint64_t *out_place)
 {
@@ -71,18 +90,46 @@ void sdb__pool_untake(struct pager *p, uint64_t place)
     (void)pthread_mutex_unlock(&p->map_lock);
 }
 
-/* Takes places for count frames and describes their writes. Returns how many were taken. */
+/* What stands for page `index` of a batch in the file: the page, or it packed into `*room`. */
+static uint8_t *bytes_to_write(struct pager *p, uint8_t *data, struct pack_room **room,
+                               unsigned index, size_t *out_size)
+{
+    struct packing how = {PACK_NONE, 0, 0, 0};
+    uint8_t *packed;
+
+    *out_size = 0;
+    if (p->options.packing)
+        how = p->options.packing(p->options.packing_context, data, p->page_size);
+    if (how.algorithm != PACK_NONE && !*room) *room = sdb__pool_room_get(p);
+    if (how.algorithm != PACK_NONE && *room) {
+        packed = sdb__pack_room_page(*room, index);
+        *out_size = sdb__pack(*room, how, data, packed);
+        if (*out_size) return packed;
+    }
+    *out_size = p->page_size;
+    return data;
+}
+
+/*
+ * Takes places for count frames and describes their writes, packing into *room what is to be
+ * packed. Returns how many were taken.
+ */
 static size_t prepare_writes(struct pager *p, const uint32_t *frames, size_t count,
-                             struct map_entry *entries, struct io_op *ops)
+                             struct pack_room **room, struct map_entry *entries,
+                             struct io_op *ops)
 {
     for (size_t i = 0; i < count; i++) {
-        uint8_t *data = frame_data(p, frames[i]);
+        uint8_t *data = frame_data(p, frames[i]), *bytes;
+        size_t size;
 
-        if (sdb__pool_take(p, p->page_size, PLACE_PAGE, &entries[i].place) != SDB_OK) return i;
-        entries[i].checksum = sdb__digest(data, p->page_size, 0);
-        ops[i] = (struct io_op){.file = p->options.file, .memory = data,
+        bytes = bytes_to_write(p, data, room, (unsigned)i, &size);
+        if (sdb__pool_take(p, size, bytes == data ? PLACE_PAGE : PLACE_PACKED,
+                           &entries[i].place) != SDB_OK)
+            return i;
+        entries[i].checksum = sdb__digest(bytes, size, 0);
+        ops[i] = (struct io_op){.file = p->options.file, .memory = bytes,
                                 .offset = place_offset(entries[i].place),
-                                .size = p->page_size, .kind = IO_WRITE};
+                                .size = size, .kind = IO_WRITE};
     }
     return count;
 }
@@ -113,6 +160,7 @@ sdb_status sdb__pool_write(struct pager *p, const uint32_t *frames, size_t count
 {
     struct io_op ops[POOL_BATCH];
     struct map_entry entries[POOL_BATCH];
+    struct pack_room *room = NULL;
     struct io_queue *queue;
     size_t taken, entered = 0;
     sdb_status status;
@@ -120,9 +168,10 @@ sdb_status sdb__pool_write(struct pager *p, const uint32_t *frames, size_t count
     assert(count <= POOL_BATCH);
     if (count == 0) return SDB_OK;
     TRY(sdb__pool_queue_get(p, &queue));
-    taken = prepare_writes(p, frames, count, entries, ops);
+    taken = prepare_writes(p, frames, count, &room, entries, ops);
     status = taken == count ? sdb__io_run(queue, ops, count) : SDB_NOMEM;
     sdb__pool_queue_put(p, queue);
+    sdb__pool_room_put(p, room);
     if (status == SDB_OK) {
         entered = enter_writes(p, frames, count, entries);
         if (entered < count) status = SDB_NOMEM;

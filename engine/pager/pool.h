@@ -75,12 +75,14 @@ struct pager {
     uint64_t cut_chunks;
     unsigned pins;
     struct superblock superblock;
+    _Atomic uint32_t features; /* of the next superblock, beside those of this one */
     unsigned slot; /* which the superblock stands in */
     bool lame;     /* the other slot was damaged when the file was opened */
 
     pthread_mutex_t queue_lock;
     struct io_queue **queues;
     size_t queue_count, queue_capacity;
+    struct pack_rooms rooms;
 
     _Atomic uint64_t dirty_count, evicted, written;
     struct counters counters[POOL_SHARDS];
@@ -121,6 +123,10 @@ static inline uint64_t frame_cost(const struct pager *p)
 /* Lends a queue; sdb__pool_queue_put gives it back. */
 SDB_MUST_USE sdb_status sdb__pool_queue_get(struct pager *p, struct io_queue **out_queue);
 void sdb__pool_queue_put(struct pager *p, struct io_queue *queue);
+
+/* Lends memory to pack in, NULL if there is none to be had; sdb__pool_room_put gives it back. */
+struct pack_room *sdb__pool_room_get(struct pager *p);
+void sdb__pool_room_put(struct pager *p, struct pack_room *room); /* NULL is allowed */
 
 /* Blocks for `bytes`, or why not. */
 SDB_MUST_USE sdb_status sdb__pool_take(struct pager *p, uint64_t bytes, enum place_kind kind,

@@ -215,6 +215,26 @@ typedef int (*sdb_progress_fn)(void *context, uint64_t done, uint64_t total);
 SDB_API SDB_MUST_USE sdb_status sdb_backup(sdb_db *db, const char *path, sdb_progress_fn progress,
                                            void *context);
 
+enum {
+    SDB_VACUUM_HOLES = 1 << 0 /* move nothing: make holes of free space inside the file instead */
+};
+
+/*
+ * Gives free space back to the file system while readers and writers go on: moves what stands at
+ * the end of the file to free places nearer its beginning and cuts the file, in steps of some 10
+ * MiB with a checkpoint each. Afterwards the file is little larger than what is in use. It reads
+ * and writes what moves, up to twice the file when compressed pages of many sizes must be put in
+ * order. What old versions and a running backup need stays where it is.
+ *
+ * SDB_VACUUM_HOLES moves nothing and leaves the file's size, but free runs of 64 KiB and more take
+ * no space on the disk any more, which is quicker; SDB_INVALID where the file system cannot.
+ *
+ * `progress` (bytes given back, bytes to be given back) may be NULL. A failure, or a cancellation,
+ * leaves a sound database, with what was given back until then.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_vacuum(sdb_db *db, unsigned flags, sdb_progress_fn progress,
+                                           void *context);
+
 /* Where sdb_restore takes the log from, and where it stops. Zero in any field: not given. */
 typedef struct sdb_restore_options {
     size_t size;                /* sizeof(sdb_restore_options), set by the caller */
@@ -330,6 +350,8 @@ typedef struct sdb_stats {
     /* page map, state words, frame tables: with cache_limit_bytes at most the option cache_bytes */
     uint64_t cache_other_bytes;
     uint64_t page_hit_per_mille;    /* page_hits in 1000 of page_hits + page_misses; 0: none yet */
+    uint64_t compressed_pages;      /* of the pages, those that stand compressed in the file */
+    uint64_t compressed_bytes;      /* what they take there */
 } sdb_stats;
 
 /* Fills *out_stats, as far as its `size` says it reaches. */

@@ -118,6 +118,15 @@ SDB_MUST_USE sdb_status sdb__btree_cut(const struct btree *tree, struct bytes lo
                                        const struct bytes *upper, btree_visit_fn visit,
                                        btree_cut_fn cut, void *context);
 
+/* Told of a page. */
+typedef void (*btree_page_fn)(void *context, uint64_t id);
+/*
+ * Tells the pages of a tree, those of layers excepted; while it is being changed, of some twice or
+ * not at all.
+ */
+SDB_MUST_USE sdb_status sdb__btree_pages(const struct btree *tree, btree_page_fn fn,
+                                         void *context);
+
 /*
  * About how many keys are >= lower and < *upper (NULL: to the end): exact if both bounds lie in the
  * same leaf, or in neighbours with one parent; otherwise from the fan-out of the nodes at the edges

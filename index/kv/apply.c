@@ -13,6 +13,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/status.h"
 #include "index/kv/merge.h"
+#include "index/kv/packing.h"
 #include "index/kv/txn.h"
 
 struct change {
@@ -68,6 +69,12 @@ static sdb_status place_value(sdb_db *db, const struct op *op, struct prepared *
     return sdb__pager_extent_adopt(db->pager, &extent, &out->extent);
 }
 
+static sdb_status bad_operation(sdb_db *db, uint64_t commit)
+{
+    return FAIL(SDB_CORRUPT, "%s: commit %" PRIu64 " holds something that is no operation: "
+                "restore a backup", db->path, commit);
+}
+
 /* Merges into what the key has now: in recovery, where the operations are applied one by one. */
 static sdb_status apply_merge(sdb_keyspace *keyspace, const struct op *op, struct change *change)
 {
@@ -103,8 +110,11 @@ static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bo
     struct btree_value value;
 
     if (op->code != OP_PUT) sdb__btree_run_end(run);
-    if (op->code == OP_MAKE)
-        return sdb__keyspace_apply_make(db, op->keyspace, op->key, commit);
+    if (op->code == OP_MAKE) {
+        if (op->value.size && op->value.size != PACKING_SIZE) return bad_operation(db, commit);
+        return sdb__keyspace_apply_make(db, op->keyspace, op->key,
+                                        op->value.size ? get_u32(op->value.data) : 0, commit);
+    }
     if (op->code == OP_DROP) return sdb__keyspace_apply_drop(db, op->keyspace, commit);
     keyspace = sdb__keyspace_by_id(db, op->keyspace);
     if (!keyspace || atomic_load(&keyspace->dropped))
@@ -137,9 +147,7 @@ sdb_status sdb__apply_run(sdb_db *db, const uint8_t *ops, size_t size, uint64_t 
     while (at < end) {
         size_t step = sdb__op_read(at, end, &op);
 
-        if (!step)
-            return FAIL(SDB_CORRUPT, "%s: commit %" PRIu64 " holds something that is no "
-                        "operation: restore a backup", db->path, commit);
+        if (!step) return bad_operation(db, commit);
         if (!op.superseded) TRY(apply_one(db, &op, commit, keep, prepared, run));
         at += step;
     }

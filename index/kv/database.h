@@ -14,7 +14,7 @@
  *   dead_lock        what killed the handle; a leaf
  *   worker's lock    (kv_worker.h); a leaf
  *
- * The catalog is a tree with id 0. Its keys: "k" + name → id u32, zero u32, root u64, commit u64
+ * The catalog is a tree with id 0. Its keys: "k" + name → id u32, packing u32, root u64, commit u64
  * that made it; "d" + id (big-endian u32) → root u64: dropped, to be freed; "c" + page id
  * (big-endian u64) → id u32: a subtree that was cut off that keyspace, to be freed; "n" → next
  * keyspace id u32.
@@ -49,6 +49,7 @@ struct sdb_keyspace {
     sdb_db *db;
     struct btree tree;
     _Atomic uint64_t last_leaf; /* the tree's */
+    uint32_t packing; /* packing.h */
     _Atomic uint64_t dropped; /* the commit that dropped it; 0: it is there */
     bool freed;               /* its pages are gone; under commit_lock */
     char name[SDB_KEYSPACE_NAME_MAX + 1];
@@ -166,11 +167,13 @@ SDB_MUST_USE sdb_status sdb__keyspaces_load(sdb_db *db);
 void sdb__keyspaces_done(sdb_db *db);
 /* The keyspace with an id, or NULL. Under commit_lock. */
 sdb_keyspace *sdb__keyspace_by_id(sdb_db *db, uint32_t id);
+/* How the pages of the tree with an id are packed (packing.h); any thread. */
+uint32_t sdb__keyspace_packing(sdb_db *db, uint32_t id);
 /* NULL, or what is wrong with a name of at most SDB_KEYSPACE_NAME_MAX bytes. */
 const char *sdb__keyspace_judge_name(struct bytes name);
 /* Applies OP_MAKE and OP_DROP. Under commit_lock. */
 SDB_MUST_USE sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name,
-                                                 uint64_t commit);
+                                                 uint32_t packing, uint64_t commit);
 SDB_MUST_USE sdb_status sdb__keyspace_apply_drop(sdb_db *db, uint32_t id, uint64_t commit);
 /* Takes over a subtree that was just cut off: in memory only. Under commit_lock. */
 SDB_MUST_USE sdb_status sdb__keyspace_note_cut(sdb_db *db, uint32_t id, uint64_t root);

@@ -19,6 +19,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/status.h"
 #include "index/kv/merge.h"
+#include "index/kv/packing.h"
 #include "wal/wal_archive.h"
 
 #ifndef PACKAGE_VERSION
@@ -183,7 +184,8 @@ static struct pager_options pager_options(sdb_db *db)
     return (struct pager_options){.io = db->io, .file = db->file, .allocator = db->allocator,
                                   .cache_bytes = db->options.cache_bytes,
                                   .cache_policy = db->options.cache_policy,
-                                  .readonly = db->readonly, .verify = sdb__node_verify};
+                                  .readonly = db->readonly, .verify = sdb__node_verify,
+                                  .packing = sdb__packing_of_page, .packing_context = db};
 }
 
 /* Writes an empty database into the empty file. */

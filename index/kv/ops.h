@@ -4,9 +4,9 @@
  *
  * A log body is: commit number u64, time u64 (Unix ms), then operations. An operation is
  *   code u8, keyspace varint, key size varint, value size varint, key, value
- *   code 1 put · 2 delete (value empty) · 3 make keyspace (key: its name; value empty) · 4 drop
- *   keyspace (both empty) · 5 merge (value: operator number u8, operand) · 8 delete range (all keys
- *   >= key and, unless value is empty, < value)
+ *   code 1 put · 2 delete (value empty) · 3 make keyspace (key: its name; value: packing u32,
+ *   or empty for 0) · 4 drop keyspace (both empty) · 5 merge (value: operator number u8, operand)
+ *   8 delete range (all keys >= key and, unless value is empty, < value)
  *   Bit 0x80 of the code: superseded by a later operation of the same body; not applied.
  */
 #ifndef SDB_INDEX_KV_OPS_H

@@ -64,6 +64,26 @@ static sdb_status take_value(void *context, const struct btree_value *value)
                               take_version, r);
 }
 
+/* Reads the extent that was found; if it is not what it was, a vacuum may have moved it. */
+static sdb_status read_extent(sdb_keyspace *keyspace, struct bytes key, struct reading *r)
+{
+    struct pager *pager = keyspace->db->pager;
+    uint64_t place;
+    sdb_status status;
+
+    do {
+        place = r->extent.place;
+        TRY(sdb__buffer_reserve(keyspace->db->allocator, r->value, (size_t)r->extent.size));
+        status = sdb__pager_extent_read(pager, &r->extent, r->value->data);
+        if (status == SDB_OK) r->value->size = (size_t)r->extent.size;
+        if (status == SDB_CORRUPT) TRY(sdb__btree_get(&keyspace->tree, key, take_value, r));
+        if (status == SDB_CORRUPT && !(r->found && r->is_extent))
+            return FAIL(SDB_CORRUPT, "%s: a large value has gone while it was read: run sdb check, "
+                        "restore a backup", keyspace->db->path);
+    } while (status == SDB_CORRUPT && r->extent.place != place);
+    return status;
+}
+
 sdb_status sdb__read_committed(sdb_keyspace *keyspace, struct bytes key,
                                const struct snapshot *snapshot, struct buffer *value)
 {
@@ -82,10 +102,7 @@ sdb_status sdb__read_committed(sdb_keyspace *keyspace, struct bytes key,
     if (status != SDB_OK) return status;
     if (!r.found) return SDB_NOTFOUND;
     if (!r.is_extent || !value) return SDB_OK;
-    TRY(sdb__buffer_reserve(keyspace->db->allocator, value, (size_t)r.extent.size));
-    TRY(sdb__pager_extent_read(keyspace->db->pager, &r.extent, value->data));
-    value->size = (size_t)r.extent.size;
-    return SDB_OK;
+    return read_extent(keyspace, key, &r);
 }
 
 sdb_status sdb__txn_may_read(sdb_txn *txn, const sdb_keyspace *keyspace)

@@ -40,6 +40,8 @@ static void add_pager(sdb_db *db, sdb_stats *s)
     s->used_bytes = pager.used_bytes;
     s->pages = pager.pages;
     s->extents = pager.extents;
+    s->compressed_pages = pager.packed_pages;
+    s->compressed_bytes = pager.packed_bytes;
     s->cache_bytes = pager.cache_bytes;
     s->cache_limit_bytes = pager.cache_limit_bytes;
     s->cache_other_bytes = pager.cache_other_bytes;

@@ -12,6 +12,9 @@
 enum { VALUE_MOST = 120000 };
 
 static const char *const names[WORK_SPACES] = {"left", "right", "third"};
+/* "left" is not compressed */
+static const sdb_compression compressions[WORK_SPACES] = {
+    SDB_COMPRESSION_NONE, SDB_COMPRESSION_LZ4, SDB_COMPRESSION_ZSTD};
 
 static uint64_t below(struct work *w, uint64_t limit)
 {
@@ -121,10 +124,12 @@ static void announce(struct work *w, uint64_t difference)
 
 static sdb_status make_space(struct work *w, unsigned space)
 {
+    sdb_keyspace_options options = SDB_KEYSPACE_OPTIONS_INIT;
     sdb_status status;
 
+    options.compression = compressions[space];
     announce(w, name_sum(names[space]));
-    status = sdb_keyspace_open(w->db, names[space], SDB_KEYSPACE_MUST_MAKE, &w->spaces[space]);
+    status = sdb_keyspace_make(w->db, names[space], &options, &w->spaces[space]);
     if (status == SDB_OK) w->promised = w->answered = w->tried;
     return status;
 }

@@ -100,7 +100,9 @@ seed fuzz_file tree-sealed 1 <tree.sdb
 printf '\0\1\40\0\1\2\3\4' | seed fuzz_file order-bytes 2
 printf '\1\2\3\0\5\0\0\0\2\3\1\0\0\20\0\0' | seed fuzz_file order-child 2
 printf '\3\1\0\0\2\0\0\0\4\2\0\0\100\0\0\0' | seed fuzz_file order-place 2
-printf '\6\1\2\0\0\0\0\0\7\0\3\0\5\0\0\0' | seed fuzz_file order-slot 3
+printf '\6\1\2\0\0\0\0\0\7\0\3\0\5\0\0\0' | seed fuzz_file order-slot 2
+printf '\1\3\0\0\377\377\377\377\1\4\4\0\1\0\0\0' | seed fuzz_file order-packed-head 3
+printf '\0\3\40\0\1\2\3\4\2\5\100\0\0\0\0\0' | seed fuzz_file order-packed-bytes 3
 # found once: reading on for ever, and a name that the check let pass
 printf '\6\25\2\0\5\0\0\0' | seed fuzz_file order-gap 2
 printf '\10\24\140\0\1\0\0\0' | seed fuzz_file order-name 2

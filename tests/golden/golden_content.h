@@ -7,6 +7,9 @@
  * + 1 bytes, which are (i + position) & 0xff; a key of 1000 bytes 'L' with the value "long".
  * second: "large" with 10000 bytes of the same kind for i = 7; the empty key with an empty value;
  * "count" with the number 3 in 8 bytes, "text" with "golden log", both merged together.
+ *
+ * The packed golden database holds the keys "0000"…"0199" in the keyspaces "lz4" and "zstd",
+ * which are compressed so.
  */
 #ifndef SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H
 #define SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H

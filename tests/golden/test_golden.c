@@ -50,20 +50,13 @@ static void place(struct io *io, const char *name, const uint8_t *bytes, size_t 
     sdb__io_close(file);
 }
 
-static void expect_content(sdb_db *db)
+/* The next keys of a cursor are the numbers. */
+static void expect_numbers(sdb_cursor *cursor)
 {
-    static uint8_t wanted[GOLDEN_LARGE], longest[GOLDEN_LONG];
-    sdb_keyspace *first, *second;
-    sdb_cursor *cursor;
+    uint8_t wanted[128];
     sdb_slice key, value;
-    sdb_txn *txn;
     char name[8];
-    uint64_t count;
 
-    OK(sdb_keyspace_open(db, "first", SDB_KEYSPACE_MUST_EXIST, &first));
-    OK(sdb_keyspace_open(db, "second", SDB_KEYSPACE_MUST_EXIST, &second));
-    OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
-    OK(sdb_cursor_open(txn, first, NULL, &cursor));
     for (unsigned i = 0; i < GOLDEN_COUNT; i++) {
         OK(sdb_cursor_next(cursor, &key, &value));
         (void)snprintf(name, sizeof name, "%04u", i);
@@ -72,6 +65,22 @@ static void expect_content(sdb_db *db)
         ck_assert_uint_eq(value.size, golden_size(i));
         ck_assert_mem_eq(value.data, wanted, value.size);
     }
+}
+
+static void expect_content(sdb_db *db)
+{
+    static uint8_t wanted[GOLDEN_LARGE], longest[GOLDEN_LONG];
+    sdb_keyspace *first, *second;
+    sdb_cursor *cursor;
+    sdb_slice key, value;
+    sdb_txn *txn;
+    uint64_t count;
+
+    OK(sdb_keyspace_open(db, "first", SDB_KEYSPACE_MUST_EXIST, &first));
+    OK(sdb_keyspace_open(db, "second", SDB_KEYSPACE_MUST_EXIST, &second));
+    OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+    OK(sdb_cursor_open(txn, first, NULL, &cursor));
+    expect_numbers(cursor);
     OK(sdb_cursor_next(cursor, &key, &value));
     memset(longest, 'L', sizeof longest);
     ck_assert_uint_eq(key.size, sizeof longest);
@@ -121,6 +130,48 @@ START_TEST(golden_database_is_read_exactly)
     expect_content(db);
     kv_check_sound(db);
     OK(sdb_close(db));
+    sdb__io_free(io);
+}
+END_TEST
+
+START_TEST(golden_packed_database_is_read_exactly)
+{
+    static const char *const names[] = {"lz4", "zstd"};
+    static uint8_t bytes[ROOM];
+    size_t size = read_golden("packed1.sdb", bytes);
+    struct io *io = kv_disk(1);
+    sdb_options options = kv_options(0);
+    sdb_db *db;
+
+    ck_assert_uint_eq(get_u32(bytes + 12), 1); /* features */
+    place(io, KV_PATH, bytes, size);
+    db = kv_open(io, &options);
+    for (unsigned i = 0; i < 2; i++) {
+        sdb_keyspace_stats stats = {.size = sizeof stats};
+        sdb_keyspace *keyspace = kv_keyspace(db, names[i]);
+        sdb_cursor *cursor;
+        sdb_slice key;
+        sdb_txn *txn;
+
+        OK(sdb_keyspace_stat(keyspace, &stats));
+        ck_assert_int_eq((int)stats.compression, i ? SDB_COMPRESSION_ZSTD : SDB_COMPRESSION_LZ4);
+        ck_assert_uint_eq(stats.level, i ? 3 : 0);
+        ck_assert_uint_gt(stats.compressed_pages, 1);
+        OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+        OK(sdb_cursor_open(txn, keyspace, NULL, &cursor));
+        expect_numbers(cursor);
+        IS(sdb_cursor_next(cursor, &key, NULL), SDB_END);
+        sdb_cursor_close(cursor);
+        sdb_txn_abort(txn);
+    }
+    kv_check_sound(db);
+    OK(sdb_close(db));
+    put_u32(bytes + 12, 3); /* what this library does not know yet */
+    put_u64(bytes + 4088, sdb__digest(bytes, 4088, 0));
+    memcpy(bytes + 4096, bytes, 4096);
+    place(io, KV_PATH, bytes, size);
+    IS(sdb__db_open(io, KV_PATH, &options, &db), SDB_INVALID);
+    ck_assert_ptr_nonnull(strstr(sdb_errmsg(), "use a newer sdb"));
     sdb__io_free(io);
 }
 END_TEST
@@ -276,6 +327,7 @@ int main(void)
     TCase *cases = tcase_create("golden");
 
     tcase_add_test(cases, golden_database_is_read_exactly);
+    tcase_add_test(cases, golden_packed_database_is_read_exactly);
     tcase_add_test(cases, golden_log_is_read_exactly);
     tcase_add_test(cases, superblock_bytes_are_where_the_format_says);
     tcase_add_test(cases, node_bytes_are_where_the_format_says);

@@ -16,7 +16,7 @@ again()
     done
 }
 
-again "a simulated disk" kv/test_kv_faults crash/crash_explorer
+again "a simulated disk" kv/test_kv_faults kv/test_packing crash/crash_explorer
 if dd if=/dev/zero of="$work/probe" bs=4096 count=1 oflag=direct 2>/dev/null; then
     again "a real one" kv/test_kv_threads crash/kill9
 else
