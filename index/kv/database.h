@@ -96,8 +96,10 @@ struct sdb_db {
     pthread_cond_t snapshot_cond;
     struct snapshot *oldest, *newest;
     uint64_t snapshot_count, transaction_count;
-    uint64_t visible;
-    bool quiet; /* a commit is being applied without leaving versions */
+    /* Changed under the lock; reads that open no snapshot look without it. */
+    _Atomic uint64_t visible;
+    _Atomic uint64_t applying; /* the commit that is, or was last, being applied */
+    _Atomic bool quiet;        /* it leaves no versions */
     struct sdb_txn *idle_txns; /* for reuse */
     unsigned idle_count;
 
@@ -144,6 +146,13 @@ void sdb__snapshot_close(sdb_db *db, struct snapshot *snapshot);
  */
 bool sdb__snapshot_apply(sdb_db *db, uint64_t count);
 void sdb__snapshot_publish(sdb_db *db, uint64_t commit);
+/* The newest visible commit, for a read without a snapshot that ends with await. */
+uint64_t sdb__snapshot_visible(const sdb_db *db);
+/*
+ * Waits until whatever a tree may have shown by now is visible, but for what has left versions: a
+ * moment, if at all.
+ */
+void sdb__snapshot_await(const sdb_db *db);
 /* No open snapshot is older than the answer. */
 uint64_t sdb__snapshot_oldest(sdb_db *db);
 

@@ -150,42 +150,73 @@ sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slic
     return status;
 }
 
+void sdb__copy_begin(struct copying *c, sdb_keyspace *keyspace, struct bytes key, void *to,
+                     size_t capacity)
+{
+    *c = (struct copying){.keyspace = keyspace, .key = key, .to = to, .capacity = capacity,
+                          .visible = sdb__snapshot_visible(keyspace->db)};
+}
+
+/* Copies what a key has, or had: NULL, nothing. */
+static void copy_inline(struct copying *c, const uint8_t *data, size_t size)
+{
+    c->found = true;
+    c->size = size;
+    if (size && size <= c->capacity) memcpy(c->to, data, size);
+}
+
+static sdb_status copy_version(void *context, struct bytes key, const struct version *version)
+{
+    struct copying *c = context;
+    const struct btree_value *value = c->current;
+
+    (void)key;
+    c->found = c->is_extent = false;
+    if (version ? version->kind == VERSION_INLINE : value && !value->is_extent) {
+        copy_inline(c, version ? version->data : value->data.data,
+                    version ? version->size : value->data.size);
+    } else if (version ? version->kind == VERSION_EXTENT : value != NULL) {
+        c->found = c->is_extent = true;
+        c->size = (size_t)(version ? version->extent.size : value->size);
+    }
+    return SDB_OK;
+}
+
 sdb_status sdb__copy_value(void *context, const struct btree_value *value)
 {
     struct copying *c = context;
 
-    c->found = value != NULL;
-    c->is_extent = false;
-    if (!value) return SDB_OK;
-    c->is_extent = value->is_extent;
-    c->size = value->is_extent ? (size_t)value->size : value->data.size;
-    if (!c->is_extent && c->size && c->size <= c->capacity)
-        memcpy(c->to, value->data.data, c->size);
-    return SDB_OK;
+    c->current = value;
+    return sdb__versions_read(&c->keyspace->db->versions, c->keyspace->tree.id, c->key, c->visible,
+                              copy_version, c);
 }
 
-/* A large value, by way of memory of our own. */
-static sdb_status copy_large(sdb_keyspace *keyspace, sdb_slice key, struct copying *c)
+/* A large value, by way of memory of our own, and with a snapshot to hold it. */
+static sdb_status copy_large(struct copying *c)
 {
+    sdb_db *db = c->keyspace->db;
     struct buffer value = {0};
-    sdb_status status = sdb__read_committed(keyspace, bytes_of(key), NULL, &value);
+    struct snapshot snapshot;
+    sdb_status status;
 
+    sdb__snapshot_open(db, &snapshot);
+    status = sdb__read_committed(c->keyspace, c->key, &snapshot, &value);
+    sdb__snapshot_close(db, &snapshot);
     if (status == SDB_OK) {
         c->size = value.size;
         if (c->size <= c->capacity) memcpy(c->to, value.data, c->size);
     }
     c->found = status != SDB_NOTFOUND;
-    sdb__buffer_done(keyspace->db->allocator, &value);
+    sdb__buffer_done(db->allocator, &value);
     return status == SDB_NOTFOUND ? SDB_OK : status;
 }
 
-sdb_status sdb__copy_end(sdb_keyspace *keyspace, sdb_slice key, struct copying *c,
-                         sdb_status status, size_t *out_size)
+sdb_status sdb__copy_end(struct copying *c, sdb_status status, size_t *out_size)
 {
-    if (status == SDB_OK && c->is_extent && c->size <= c->capacity)
-        status = copy_large(keyspace, key, c);
-    if (atomic_load_explicit(&keyspace->dropped, memory_order_acquire)) /* perhaps meanwhile */
-        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name);
+    if (status == SDB_OK && c->is_extent && c->size <= c->capacity) status = copy_large(c);
+    sdb__snapshot_await(c->keyspace->db);
+    if (atomic_load_explicit(&c->keyspace->dropped, memory_order_acquire)) /* perhaps meanwhile */
+        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", c->keyspace->name);
     if (status != SDB_OK) return status;
     if (!c->found) return SDB_NOTFOUND;
     *out_size = c->size;
@@ -197,14 +228,15 @@ sdb_status sdb__copy_end(sdb_keyspace *keyspace, sdb_slice key, struct copying *
 sdb_status sdb_get_copy(sdb_keyspace *keyspace, sdb_slice key, void *buffer, size_t capacity,
                         size_t *out_size)
 {
-    struct copying c = {.to = buffer, .capacity = capacity};
+    struct copying c;
     sdb_status status = SDB_NOTFOUND;
 
     if (!keyspace || !out_size || (!buffer && capacity))
         return FAIL(SDB_INVALID, "sdb_get_copy: an argument is NULL");
     TRY(sdb__db_alive(keyspace->db));
     TRY(sdb__key_judge(key));
+    sdb__copy_begin(&c, keyspace, bytes_of(key), buffer, capacity);
     if (!atomic_load_explicit(&keyspace->dropped, memory_order_acquire))
         status = sdb__btree_get(&keyspace->tree, bytes_of(key), sdb__copy_value, &c);
-    return sdb__copy_end(keyspace, key, &c, status, out_size);
+    return sdb__copy_end(&c, status, out_size);
 }
