@@ -166,11 +166,13 @@ static bool ready_map_locked(struct wal *wal, size_t offset, size_t size)
 static bool store_locked(struct wal *wal, size_t offset, size_t bytes)
 {
     const struct wal_buffer *buffer = &wal->buffers[wal->active];
+    struct wal_segment *segment;
 
     if (!wal->mapping || wal->written != wal->position) return false;
     if (!ready_map_locked(wal, offset, bytes)) return false;
-    memcpy(wal->current->map + (offset - wal->current->map_from), buffer->data + buffer->used, bytes);
-    wal->current->fresh = true;
+    segment = wal->current;
+    memcpy(segment->map + (offset - segment->map_from), buffer->data + buffer->used, bytes);
+    segment->fresh = true;
     wal->written += bytes;
     wal->position += bytes;
     wal->stats.written_bytes += bytes;
