@@ -17,6 +17,7 @@
 
 #include <string.h>
 #include "engine/base/bytes.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
 struct search {
@@ -33,7 +34,7 @@ static bool convicts(const struct search *s, const struct wal_record *record, ui
 {
     if (s->any) return true;
     if (record->durable_back == WAL_DURABLE_UNKNOWN || record->durable_back > lsn) return false;
-    return lsn - record->durable_back > s->place;
+    return lsn - record->durable_back > s->place && !MUTANT(damage_taken_for_a_torn_end);
 }
 
 /* SDB_CORRUPT if a valid record that convicts begins there; SDB_END when the budget is spent. */

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 
 #include "engine/base/bytes.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "index/kv/database.h"
 
@@ -37,7 +38,7 @@ static sdb_status leave_old(void *context, const struct btree_value *old)
 {
     struct change *c = context;
 
-    if (c->keep)
+    if (c->keep && !MUTANT(version_forgotten))
         return sdb__versions_add(&c->db->versions, c->keyspace, c->key, c->commit, old);
     return sdb__apply_release(c->db, old);
 }
@@ -77,6 +78,7 @@ static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bo
     if (op->code != OP_PUT) sdb__btree_run_end(run);
     if (op->code == OP_MAKE)
         return sdb__keyspace_apply_make(db, op->keyspace, op->key, commit);
+    if (op->code == OP_DROP && !prepared && MUTANT(drop_not_replayed)) return SDB_OK;
     if (op->code == OP_DROP) return sdb__keyspace_apply_drop(db, op->keyspace, commit);
     keyspace = sdb__keyspace_by_id(db, op->keyspace);
     if (!keyspace || atomic_load(&keyspace->dropped))
