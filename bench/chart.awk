@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# chart.awk -v num=N -v runs=N results.txt medians.txt: the SVG of `make bench-peers`.
+# chart.awk results.txt medians.txt: the SVG of `make bench-peers`.
 #
 # A panel for each workload, a bar for each engine. Rates of different workloads lie four powers of
 # ten apart, so each panel has its own scale, whose end is its fastest engine. sdb is the coloured
@@ -20,14 +20,6 @@ function escaped(text) {
     return text
 }
 
-function title(row,    part, text) {
-    split(row, part, "\t")
-    text = part[1]
-    if (part[2] + 0 > 1) text = text ", " part[2] " threads"
-    if (part[3] + 0 > 1) text = text ", batch " part[3]
-    return text
-}
-
 function text(x, y, class, anchor, what) {
     printf "<text x=\"%d\" y=\"%d\" class=\"%s\"", x, y, class
     if (anchor != "") printf " text-anchor=\"%s\"", anchor
@@ -42,11 +34,11 @@ function bar(x, y, width, class) {
 function panel(row, x, y,    e, most, v, class) {
     most = 0
     for (e = 1; e <= engines; e++)
-        if (rate[row, engine[e]] > most) most = rate[row, engine[e]]
-    text(x, y + 12, "t b", "", title(row))
+        if ((row, engine[e]) in rate && rate[row, engine[e]] > most) most = rate[row, engine[e]]
+    text(x, y + 12, "t b", "", title[row])
     y += 20
     for (e = 1; e <= engines; e++) {
-        v = rate[row, engine[e]]
+        v = (row, engine[e]) in rate ? rate[row, engine[e]] : 0
         class = engine[e] == "sdb" ? "sdb" : "peer"
         text(x + NAME - 6, y + 10, class == "sdb" ? "t b" : "m", "end", engine[e])
         bar(x + NAME, y, LONGEST, "track")
@@ -58,7 +50,7 @@ function panel(row, x, y,    e, most, v, class) {
 
 BEGIN {
     FS = "\t"
-    COLUMNS = 3; BAR = 16; NAME = 70; LONGEST = 160; PANEL = 300; MARGIN = 24; HEAD = 64
+    COLUMNS = 3; BAR = 16; NAME = 70; LONGEST = 160; PANEL = 310; MARGIN = 24; HEAD = 64
 }
 
 FNR == 1 { file++ }
@@ -66,11 +58,13 @@ FNR == 1 { file++ }
 file == 1 && FNR == 1 { date = substr($0, 3) }
 file == 1 && FNR == 2 { machine = substr($0, 3); sub(/; .* on /, ", ", machine) }
 
-file == 2 {
-    row = $1 "\t" $2 "\t" $3
-    if (!(row in seen)) { seen[row] = 1; order[++rows] = row }
-    if (!($4 in known)) { known[$4] = 1; engine[++engines] = $4 }
-    rate[row, $4] = $5
+file == 2 && $3 != "disk" {
+    row = $1 "\t" $2 "\t" $4
+    if (!(row in title)) { title[row] = $4; order[++rows] = row }
+    if (!($3 in known)) { known[$3] = 1; engine[++engines] = $3 }
+    rate[row, $3] = $5
+    num = $15
+    if ($16 > runs) runs = $16
 }
 
 END {

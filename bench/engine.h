@@ -56,19 +56,42 @@ typedef struct bench_entry {
 typedef struct bench_setup {
     const char *directory; /* exists */
     uint64_t cache_bytes;
-    uint64_t data_bytes; /* keys and values of a full load, for engines that reserve space */
+    const char *cache_policy; /* sdb's; "" for its default */
+    uint64_t data_bytes;      /* keys and values of a full load, for engines that reserve space */
     size_t value_size;
     unsigned threads; /* the most sessions that are open at once */
     bench_durability durability;
+    bool direct; /* O_DIRECT where the engine can; for data that is larger than the cache */
+    bool zstd;   /* compress with zstd; false: not at all. Only of engines that can */
 } bench_setup;
 
 /* Each engine's own. */
 typedef struct bench_db bench_db;
 typedef struct bench_session bench_session;
 
+/* A read that has come back. */
+typedef struct bench_done {
+    unsigned slot;       /* that it was given */
+    bench_answer answer; /* BENCH_OK, BENCH_END, BENCH_FAILED */
+    bench_bytes value;   /* borrowed until the slot is given again */
+} bench_done;
+
+/* Reads in flight, for engines that have them. The session's queue; not inside read_begin. */
+typedef struct bench_queue_calls {
+    bench_answer (*open)(bench_session *session, unsigned depth);
+    /* The key is borrowed for the call. Each slot, 0 … depth-1, has one read in flight at most. */
+    bench_answer (*get)(bench_session *session, bench_bytes key, unsigned slot);
+    /* Takes back what has ended, at least one: out_done has room for `depth`. */
+    bench_answer (*wait)(bench_session *session, bench_done *out_done, unsigned *out_count);
+    void (*close)(bench_session *session); /* nothing need be in flight; not open is allowed */
+} bench_queue_calls;
+
 typedef struct bench_engine {
     const char *name;
     const char *settings; /* how it is opened and used, in a line, for the head of the output */
+    bool can_direct;      /* it heeds bench_setup.direct */
+    bool can_zstd;        /* it heeds bench_setup.zstd */
+    const bench_queue_calls *queue; /* NULL: its reads come one after the other */
 
     /* The library's version, as text. */
     void (*version)(char *out, size_t size);

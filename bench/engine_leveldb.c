@@ -236,7 +236,7 @@ extern const bench_engine bench_engine_leveldb;
 const bench_engine bench_engine_leveldb = {
     .name = "leveldb",
     .settings = "no compression, block cache --cache_mb, bloom filter of 10 bits, memtable 64 MiB, "
-                "log on, sync in fillsync only",
+                "log on, sync in fillsync only; tables are mapped, also with --direct",
     .version = version,
     .open = db_open,
     .close = db_close,

@@ -10,12 +10,9 @@
 #include "bench/engine.h"
 
 #include <dlfcn.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MESSAGE_SIZE = 512 };
 
 extern const bench_engine bench_engine_sdb;
 #ifdef HAVE_LMDB
@@ -73,23 +70,6 @@ const bench_engine_place *bench_engine_find(const char *name, size_t length)
         if (strlen(known) == length && memcmp(known, name, length) == 0) return &bench_engines[i];
     }
     return NULL;
-}
-
-static _Thread_local char message[MESSAGE_SIZE];
-
-bench_answer bench_fail(const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
-    return BENCH_FAILED;
-}
-
-const char *bench_errmsg(void)
-{
-    return message;
 }
 
 void bench_library_version(void *function, char *out, size_t size)

@@ -70,6 +70,7 @@ static bench_answer db_open(const bench_setup *setup, bench_db **out_db)
     if (db == NULL) return bench_fail("out of memory");
     if (setup->durability != BENCH_DURABILITY_FULL)
         flags |= MDB_WRITEMAP | MDB_NOSYNC | MDB_NOMETASYNC;
+    if (setup->direct) flags |= MDB_NORDAHEAD;
     rc = mdb_env_create(&db->env);
     if (rc != 0) goto fail;
     rc = mdb_env_set_mapsize(db->env, map & ~(size_t)0xfffff);
@@ -250,7 +251,7 @@ const bench_engine bench_engine_lmdb = {
     .name = "lmdb",
     .settings = "WRITEMAP, NOSYNC, NOMETASYNC, NOTLS; fillsync: only the last; the map is the "
                 "operating system's, --cache_mb does not bound it; a session renews one reading "
-                "transaction; no APPEND",
+                "transaction; no APPEND; --direct: NORDAHEAD",
     .version = version,
     .open = db_open,
     .close = db_close,

@@ -74,7 +74,12 @@ static bench_answer db_open(const bench_setup *setup, bench_db **out_db)
         table, rocksdb_filterpolicy_create_bloom_full(FILTER_BITS));
     db->options = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(db->options, 1);
-    rocksdb_options_set_compression(db->options, rocksdb_no_compression);
+    rocksdb_options_set_compression(db->options, setup->zstd ? rocksdb_zstd_compression
+                                                             : rocksdb_no_compression);
+    if (setup->direct) {
+        rocksdb_options_set_use_direct_reads(db->options, 1);
+        rocksdb_options_set_use_direct_io_for_flush_and_compaction(db->options, 1);
+    }
     rocksdb_options_set_block_based_table_factory(db->options, table);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(db->options, 1);
     rocksdb_options_set_write_buffer_size(db->options, MEMTABLE_BYTES);
@@ -246,9 +251,12 @@ static bench_answer cursor_move(bench_session *session, bench_move move, bench_b
 extern const bench_engine bench_engine_rocksdb;
 const bench_engine bench_engine_rocksdb = {
     .name = "rocksdb",
-    .settings = "no compression, block cache --cache_mb, bloom filter of 10 bits, dynamic level "
-                "sizes, memtable 64 MiB, 2 background jobs, WAL on, sync in fillsync only; reads "
-                "are pinned",
+    .settings =
+        "no compression (zstd if asked), block cache --cache_mb, bloom filter of 10 bits, "
+        "dynamic level sizes, memtable 64 MiB, 2 background jobs, WAL on, sync in fillsync only; "
+        "reads are pinned; --direct: use_direct_reads, and for flush and compaction",
+    .can_direct = true,
+    .can_zstd = true,
     .version = version,
     .open = db_open,
     .close = db_close,

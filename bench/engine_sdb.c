@@ -4,9 +4,9 @@
  *
  * Idea: sdb through its public headers only, as an application would use it. A batch is a blind
  * transaction, a lone change a batch of its own, a lone read sdb_get_copy; a snapshot or a cursor
- * is a reading transaction.
+ * is a reading transaction; reads in flight are in a get queue.
  *
- * Source: sdb/kv.h.
+ * Source: sdb/kv.h, sdb/async.h.
  */
 #include "bench/engine.h"
 
@@ -29,6 +29,10 @@ struct bench_session {
     sdb_txn *writer; /* between write_begin and write_commit */
     sdb_txn *reader; /* between read_begin and read_end, cursor_open and cursor_close */
     sdb_cursor *cursor;
+    sdb_get_queue *queue;    /* between queue_open and queue_close */
+    unsigned depth;          /* its */
+    unsigned char *buffers;  /* depth times capacity bytes, one for each slot */
+    sdb_get_result *results; /* depth */
     size_t capacity;
     unsigned char buffer[]; /* capacity bytes, for sdb_get_copy */
 };
@@ -53,6 +57,18 @@ static void version(char *out, size_t size)
     snprintf(out, size, "%s", sdb_version());
 }
 
+static bool policy_parse(const char *text, sdb_cache_policy *out)
+{
+    static const char *const names[] = {"", "s3fifo", "sieve", "clock", "lru", "lfu", "fifo"};
+
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i]) != 0) continue;
+        *out = (sdb_cache_policy)i;
+        return true;
+    }
+    return false;
+}
+
 static bench_answer db_open(const bench_setup *setup, bench_db **out_db)
 {
     static const sdb_durability levels[] = {
@@ -66,9 +82,14 @@ static bench_answer db_open(const bench_setup *setup, bench_db **out_db)
     bench_answer answer;
     sdb_status status;
 
+    if (!policy_parse(setup->cache_policy, &options.cache_policy)) {
+        free(db);
+        return bench_fail("sdb has no cache policy \"%s\"", setup->cache_policy);
+    }
     if (db == NULL) return bench_fail("out of memory");
     snprintf(path, sizeof path, "%s/bench.sdb", setup->directory);
     options.cache_bytes = setup->cache_bytes;
+    options.direct_io = setup->direct;
     options.durability = levels[setup->durability];
     db->value_size = setup->value_size;
     status = sdb_open(path, &options, &db->db);
@@ -115,9 +136,71 @@ static bench_answer session_open(bench_db *db, bench_session **out_session)
     return BENCH_OK;
 }
 
+static void queue_close(bench_session *session)
+{
+    sdb_get_queue_close(session->queue);
+    free(session->buffers);
+    free(session->results);
+    session->queue = NULL;
+    session->buffers = NULL;
+    session->results = NULL;
+}
+
+static bench_answer queue_open(bench_session *session, unsigned depth)
+{
+    sdb_status status;
+
+    session->depth = depth;
+    session->buffers = calloc(depth, session->capacity);
+    session->results = calloc(depth, sizeof *session->results);
+    if (session->buffers == NULL || session->results == NULL) return bench_fail("out of memory");
+    status = sdb_get_queue_open(session->db, depth, &session->queue);
+    return status == SDB_OK ? BENCH_OK : failed("sdb_get_queue_open", status);
+}
+
+static bench_answer queue_get(bench_session *session, bench_bytes key, unsigned slot)
+{
+    unsigned char *buffer = session->buffers + slot * session->capacity;
+    sdb_status status = sdb_get_async(session->queue, session->keyspace, slice(key), buffer,
+                                      session->capacity, (void *)(uintptr_t)slot);
+
+    return status == SDB_OK ? BENCH_OK : failed("sdb_get_async", status);
+}
+
+static bench_answer queue_wait(bench_session *session, bench_done *out_done, unsigned *out_count)
+{
+    sdb_status status =
+        sdb_get_queue_wait(session->queue, session->results, session->depth, 1, out_count);
+
+    if (status != SDB_OK) return failed("sdb_get_queue_wait", status);
+    for (unsigned i = 0; i < *out_count; i++) {
+        const sdb_get_result *result = &session->results[i];
+        bench_done *done = &out_done[i];
+
+        done->slot = (unsigned)(uintptr_t)result->tag;
+        done->value = (bench_bytes){session->buffers + done->slot * session->capacity, 0};
+        done->answer = BENCH_OK;
+        if (result->status == SDB_OK)
+            done->value.size = result->size;
+        else if (result->status == SDB_NOTFOUND)
+            done->answer = BENCH_END;
+        else
+            done->answer = failed("sdb_get_async", result->status);
+    }
+    return BENCH_OK;
+}
+
+static const bench_queue_calls queue_calls = {
+    .open = queue_open,
+    .get = queue_get,
+    .wait = queue_wait,
+    .close = queue_close,
+};
+
 static void session_close(bench_session *session)
 {
     if (session == NULL) return;
+    queue_close(session);
     sdb_cursor_close(session->cursor);
     sdb_txn_abort(session->reader);
     sdb_txn_abort(session->writer);
@@ -229,9 +312,12 @@ extern const bench_engine bench_engine_sdb;
 const bench_engine bench_engine_sdb = {
     .name = "sdb",
     .settings =
-        "cache --cache_mb, pages of 8 KiB, checkpoint every 256 MiB of log; durability "
-        "NONE, fillsync: FULL; batches are SDB_TXN_BATCH, lone puts a batch of their own, lone "
-        "reads sdb_get_copy, snapshots and cursors SDB_TXN_READ",
+        "cache --cache_mb, pages of 8 KiB, checkpoint every 256 MiB of log; durability NONE, "
+        "fillsync: FULL; batches are SDB_TXN_BATCH, lone puts a batch of their own, lone reads "
+        "sdb_get_copy, snapshots and cursors SDB_TXN_READ; --inflight by sdb_get_queue; --direct: "
+        "direct_io",
+    .can_direct = true,
+    .queue = &queue_calls,
     .version = version,
     .open = db_open,
     .close = db_close,

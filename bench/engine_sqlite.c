@@ -94,7 +94,8 @@ static bench_answer db_open(const bench_setup *setup, bench_db **out_db)
     snprintf(db->pragmas, sizeof db->pragmas,
              "PRAGMA journal_mode=WAL; PRAGMA synchronous=%s; PRAGMA mmap_size=%llu;"
              "PRAGMA cache_size=-%llu",
-             levels[setup->durability], (unsigned long long)setup->cache_bytes,
+             levels[setup->durability],
+             (unsigned long long)(setup->direct ? 0 : setup->cache_bytes),
              (unsigned long long)(setup->cache_bytes / 1024 / setup->threads));
     if (connect(db, &db->keeper) != BENCH_OK) {
         free(db);
@@ -281,7 +282,7 @@ const bench_engine bench_engine_sqlite = {
     .name = "sqlite",
     .settings = "journal_mode WAL, synchronous OFF (group: NORMAL, fillsync: FULL), mmap_size "
                 "--cache_mb, cache_size --cache_mb over the sessions, table WITHOUT ROWID, one "
-                "connection a thread, statements prepared once",
+                "connection a thread, statements prepared once; --direct: mmap_size 0",
     .version = version,
     .open = db_open,
     .close = db_close,

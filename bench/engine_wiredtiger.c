@@ -68,9 +68,10 @@ static bench_answer db_open(const bench_setup *setup, bench_db **out_db)
     snprintf(config, sizeof config,
              "create,cache_size=%lluM,session_max=%u,log=(enabled=true),"
              "transaction_sync=(enabled=%s,method=fsync),checkpoint=(wait=60,log_size=2GB),"
-             "statistics=(none)",
+             "statistics=(none)%s",
              (unsigned long long)(setup->cache_bytes >> 20), setup->threads + SPARE_SESSIONS,
-             setup->durability == BENCH_DURABILITY_FULL ? "true" : "false");
+             setup->durability == BENCH_DURABILITY_FULL ? "true" : "false",
+             setup->direct ? ",direct_io=(data)" : "");
     rc = wiredtiger_open(setup->directory, NULL, config, &db->connection);
     if (rc != 0) {
         free(db);
@@ -267,7 +268,9 @@ const bench_engine bench_engine_wiredtiger = {
     .name = "wiredtiger",
     .settings = "cache --cache_mb, log on, sync in fillsync only (elsewhere commits may be lost "
                 "with the process), checkpoint every 60 s or 2 GB of log, no compression, pages "
-                "and preallocated log files as by default; a session and a cursor a thread",
+                "and preallocated log files as by default; a session and a cursor a thread; "
+                "--direct: direct_io=(data)",
+    .can_direct = true,
     .version = version,
     .open = db_open,
     .close = db_close,

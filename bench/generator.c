@@ -138,6 +138,27 @@ bool bench_generator_valid(const bench_generator *generator, uint64_t number, ui
     return memcmp(scratch, value, size) == 0;
 }
 
+uint64_t bench_generator_random(const bench_generator *generator, uint64_t stream, uint64_t index)
+{
+    return mix(mix(generator->seed + (stream << 56)) ^ index);
+}
+
+bool bench_generator_code(const bench_generator *generator, const void *key, size_t size,
+                          uint64_t *out_code)
+{
+    size_t digits = size < BENCH_KEY_DIGITS ? size : BENCH_KEY_DIGITS;
+    const unsigned char *text = key;
+    uint64_t code = 0;
+
+    if (size != generator->key_size) return false;
+    for (size_t i = 0; i < digits; i++) {
+        if (text[i] < '0' || text[i] > '9') return false;
+        code = 10 * code + (uint64_t)(text[i] - '0');
+    }
+    *out_code = code;
+    return true;
+}
+
 uint64_t bench_generator_draw(const bench_generator *generator, uint64_t index)
 {
     uint64_t random = mix(~generator->seed + index);

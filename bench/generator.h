@@ -63,6 +63,13 @@ void bench_generator_value(const bench_generator *generator, uint64_t number, ui
 bool bench_generator_valid(const bench_generator *generator, uint64_t number, uint64_t oldest,
                            uint64_t newest, const void *value, size_t size, unsigned char *scratch);
 
+/* 64 random bits: number `index` of the sequence `stream`. */
+uint64_t bench_generator_random(const bench_generator *generator, uint64_t stream, uint64_t index);
+
+/* What a key made above says, 2 * number or that and 1. False when it is none. */
+bool bench_generator_code(const bench_generator *generator, const void *key, size_t size,
+                          uint64_t *out_code);
+
 /* The number of the entry that draw `index` takes: random, with replacement. */
 uint64_t bench_generator_draw(const bench_generator *generator, uint64_t index);
 

@@ -30,25 +30,26 @@
 
 enum { OPEN_DIRECTORIES = 16, QUIET_STEP_MS = 50 };
 
-static uint64_t written_bytes(void)
+static void disk_bytes(uint64_t *out_read, uint64_t *out_written)
 {
     FILE *file = fopen("/proc/self/io", "re");
     char line[128];
-    uint64_t bytes = 0;
 
-    if (file == NULL) return 0;
+    *out_read = 0;
+    *out_written = 0;
+    if (file == NULL) return;
     while (fgets(line, sizeof line, file) != NULL) {
-        if (sscanf(line, "write_bytes: %" SCNu64, &bytes) == 1) break;
+        (void)sscanf(line, "read_bytes: %" SCNu64, out_read);
+        (void)sscanf(line, "write_bytes: %" SCNu64, out_written);
     }
     fclose(file);
-    return bytes;
 }
 
 bench_point bench_measure_point(void)
 {
     bench_point point;
 
-    point.written_bytes = written_bytes();
+    disk_bytes(&point.read_bytes, &point.written_bytes);
     point.cpu_ns = bench_clock(CLOCK_PROCESS_CPUTIME_ID);
     point.wall_ns = bench_now_ns();
     return point;

@@ -18,6 +18,7 @@ typedef struct bench_point {
     uint64_t wall_ns;
     uint64_t cpu_ns;        /* all threads, those of the engine included, user and system */
     uint64_t written_bytes; /* to the disk: write_bytes of /proc/self/io; 0 if hidden */
+    uint64_t read_bytes;    /* from the disk: read_bytes of it */
 } bench_point;
 
 static inline uint64_t bench_clock(clockid_t id)

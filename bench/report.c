@@ -158,28 +158,32 @@ void bench_report_result(const bench_report *report, const char *engine, unsigne
                  "\"num\":%" PRIu64 ",\"ops_per_sec\":%.0f,\"p50_us\":%.3f,\"p99_us\":%.3f,"
                  "\"cpu_us_per_op\":%.3f,\"disk_bytes\":%" PRIu64 ",\"written_bytes\":%" PRIu64
                  ",\"checksum\":\"%s\",\"batch\":%" PRIu64 ",\"operations\":%" PRIu64
-                 ",\"run\":%u}\n"
+                 ",\"run\":%u,\"inflight\":%u,\"io\":\"%s\",\"read_bytes\":%" PRIu64
+                 ",\"cache_mb\":%" PRIu64 ",\"label\":\"%s\"}\n"
                : "engine=%s workload=%s threads=%u num=%" PRIu64
                  " ops_per_sec=%.0f p50_us=%.3f p99_us=%.3f cpu_us_per_op=%.3f disk_bytes=%" PRIu64
                  " written_bytes=%" PRIu64 " checksum=%s batch=%" PRIu64 " operations=%" PRIu64
-                 " run=%u\n",
+                 " run=%u inflight=%u io=%s read_bytes=%" PRIu64 " cache_mb=%" PRIu64 " label=%s\n",
            engine, result->workload, result->threads, config->generator.count, rate, p50, p99, cpu,
            result->disk_bytes, result->written_bytes, checksum, result->batch, result->operations,
-           run);
+           run, result->inflight, result->io, result->read_bytes, config->cache_bytes >> 20,
+           config->label);
     fflush(stdout);
 }
 
-void bench_report_failure(const bench_report *report, const char *engine, const char *workload,
-                          const char *why)
+void bench_report_failure(const bench_report *report, const char *engine,
+                          const bench_config *config, const char *workload, const char *why)
 {
     if (report->json) {
         printf("{\"kind\":\"failure\"");
         json_pair("engine", engine);
         json_pair("workload", workload);
+        json_pair("label", config->label);
         json_pair("error", why);
         printf("}\n");
     } else {
-        printf("# %s failed in %s: %s\n", engine, workload, why);
+        printf("failure=%s workload=%s threads=%u batch=%" PRIu64 " label=%s why=%s\n", engine,
+               workload, config->threads, config->batch, config->label, why);
     }
     fflush(stdout);
     fprintf(stderr, "sdb_bench: %s failed in %s: %s\n", engine, workload, why);

@@ -35,8 +35,8 @@ void bench_report_result(const bench_report *report, const char *engine, unsigne
                          const bench_config *config, const bench_result *result);
 
 /* The workload failed: `why` is the sentence. */
-void bench_report_failure(const bench_report *report, const char *engine, const char *workload,
-                          const char *why);
+void bench_report_failure(const bench_report *report, const char *engine,
+                          const bench_config *config, const char *workload, const char *why);
 
 /* Remembers the checksum of place `at` of the list, and says at once if another engine differs. */
 void bench_report_sum(bench_report *report, size_t at, const char *engine,

@@ -13,6 +13,7 @@
  * Source: the manner of LevelDB's and RocksDB's db_bench.
  * Not here: everything else. Reading order: README.md.
  */
+#include "bench/disk.h"
 #include "bench/measure.h"
 #include "bench/report.h"
 
@@ -32,9 +33,13 @@ typedef struct arguments {
     bench_config config;
     uint64_t cache_mb;
     uint64_t threads;
+    uint64_t inflight;
+    uint64_t direct;
     uint64_t repeat;
     uint64_t key_size;
     uint64_t value_size;
+    uint64_t block_size;
+    bool disk; /* measure the disk, no engine */
     bool json;
     bool root_made; /* by us: we remove it */
     const bench_engine *engines[BENCH_LIST_MAX];
@@ -67,11 +72,23 @@ static int help(void)
            "  --value_size=N      bytes (100)\n"
            "  --threads=N         (1)\n"
            "  --batch=N           changes in a commit, reads in a snapshot (1)\n"
+           "  --inflight=N        reads in flight in each thread of readrandom and readmissing,\n"
+           "                      of engines that can; the others' lines say inflight=1 (1)\n"
+           "  --direct=0|1        begin with nothing in memory; engines that can use O_DIRECT\n"
+           "                      (io=direct), of the files of the others the kernel keeps\n"
+           "                      at most --cache_mb (io=bounded) (0)\n"
+           "  --compression=NAME  none, or zstd of engines that can (none)\n"
            "  --cache_mb=N        memory for each engine's cache (1024)\n"
+           "  --cache_policy=NAME who leaves sdb's cache: s3fifo, sieve, clock, lru, lfu or fifo\n"
            "  --durability=LEVEL  none, group or full; fillsync is always full (none)\n"
            "  --db=DIR            where to make the databases; they are removed at the end\n"
            "  --seed=N            another data set (1)\n"
            "  --repeat=N          runs; the engines take turns (1)\n"
+           "  --disk              no engine: the disk's own rates, of --syncs times writing 4 KiB\n"
+           "                      and fdatasync, and of --reads random reads with O_DIRECT, one\n"
+           "                      after the other and 32 in flight\n"
+           "  --block_size=N      bytes of each of these reads: 4096 to 65536 (8192)\n"
+           "  --label=WORD        printed on every line (-)\n"
            "  --json              a JSON object a line\n\nworkloads:\n");
     for (size_t i = 0; i < bench_workloads_count; i++)
         printf("  %-18s  %s\n", bench_workloads[i].name, bench_workloads[i].text);
@@ -145,6 +162,15 @@ static bool durability_parse(const char *text, bench_durability *out)
     return false;
 }
 
+/* A label is one word in lines of words, and safe in JSON. */
+static bool label_good(const char *text)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+
+    return text[0] != '\0' && text[strspn(text, allowed)] == '\0';
+}
+
 /* Takes one --name=value. */
 static bool argument_parse(arguments *a, const char *name, size_t length, const char *value)
 {
@@ -153,17 +179,13 @@ static bool argument_parse(arguments *a, const char *name, size_t length, const 
         const char *name;
         uint64_t *to;
     } numbers[] = {
-        {"num", &config->generator.count},
-        {"reads", &config->reads},
-        {"syncs", &config->syncs},
-        {"nexts", &config->nexts},
-        {"batch", &config->batch},
-        {"seed", &config->generator.seed},
-        {"key_size", &a->key_size},
-        {"value_size", &a->value_size},
-        {"threads", &a->threads},
-        {"cache_mb", &a->cache_mb},
-        {"repeat", &a->repeat},
+        {"num", &config->generator.count}, {"reads", &config->reads},
+        {"syncs", &config->syncs},         {"nexts", &config->nexts},
+        {"batch", &config->batch},         {"inflight", &a->inflight},
+        {"block_size", &a->block_size},    {"direct", &a->direct},
+        {"seed", &config->generator.seed}, {"key_size", &a->key_size},
+        {"value_size", &a->value_size},    {"threads", &a->threads},
+        {"cache_mb", &a->cache_mb},        {"repeat", &a->repeat},
     };
     char known[32];
 
@@ -174,6 +196,18 @@ static bool argument_parse(arguments *a, const char *name, size_t length, const 
     if (strcmp(known, "engine") == 0) return list_parse(a, value, engine_add);
     if (strcmp(known, "benchmarks") == 0) return list_parse(a, value, workload_add);
     if (strcmp(known, "durability") == 0) return durability_parse(value, &config->durability);
+    if (strcmp(known, "compression") == 0) {
+        config->zstd = strcmp(value, "zstd") == 0;
+        return config->zstd || strcmp(value, "none") == 0;
+    }
+    if (strcmp(known, "label") == 0) {
+        config->label = value;
+        return label_good(value);
+    }
+    if (strcmp(known, "cache_policy") == 0 && strlen(value) < sizeof config->cache_policy) {
+        snprintf(config->cache_policy, sizeof config->cache_policy, "%s", value);
+        return true;
+    }
     if (strcmp(known, "db") == 0 && strlen(value) < sizeof config->root) {
         snprintf(config->root, sizeof config->root, "%s", value);
         return value[0] != '\0';
@@ -194,10 +228,17 @@ static const char *arguments_complete(arguments *a)
         return "--num is at least 1, and at most what --key_size can number";
     if (a->threads == 0 || a->threads > 512) return "--threads is 1 to 512";
     if (a->cache_mb == 0 || a->cache_mb > 1u << 24) return "--cache_mb is 1 to 16777216";
+    if (a->inflight == 0 || a->inflight > 1024) return "--inflight is 1 to 1024";
+    if (a->block_size < 4096 || a->block_size > 65536 || a->block_size % 4096 != 0)
+        return "--block_size is a multiple of 4096, at most 65536";
+    if (a->direct > 1) return "--direct is 0 or 1";
+    if (a->inflight > 1 && config->batch > 1) return "--inflight and --batch exclude each other";
     if (config->batch == 0 || a->repeat == 0) return "--batch and --repeat are at least 1";
     config->generator.key_size = (size_t)a->key_size;
     config->generator.value_size = (size_t)a->value_size;
     config->threads = (unsigned)a->threads;
+    config->inflight = (unsigned)a->inflight;
+    config->direct = a->direct == 1;
     config->cache_bytes = a->cache_mb << 20;
     if (config->reads == 0) config->reads = num;
     if (config->syncs == 0) config->syncs = num / 100 > 1000 ? num / 100 : 1000;
@@ -221,9 +262,14 @@ static int arguments_parse(arguments *a, int argc, char **argv)
     const char *wrong;
 
     *a = (arguments){
-        .config = {.generator = {.seed = 1, .count = 1000000}, .batch = 1, .nexts = 10},
+        .config = {.generator = {.seed = 1, .count = 1000000},
+                   .batch = 1,
+                   .nexts = 10,
+                   .label = "-"},
         .cache_mb = 1024,
         .threads = 1,
+        .inflight = 1,
+        .block_size = 8192,
         .repeat = 1,
         .key_size = 16,
         .value_size = 100,
@@ -234,6 +280,10 @@ static int arguments_parse(arguments *a, int argc, char **argv)
 
         if (strcmp(text, "--json") == 0) {
             a->json = true;
+            continue;
+        }
+        if (strcmp(text, "--disk") == 0) {
+            a->disk = true;
             continue;
         }
         if (strncmp(text, "--", 2) != 0 || value == NULL ||
@@ -293,7 +343,7 @@ static void interrupt_watch(arguments *a)
         (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/* All workloads with one engine. False when one failed: the others of this engine are left out. */
+/* All workloads with one engine. False when one failed; the next one then begins afresh. */
 static bool engine_run(const arguments *a, const bench_engine *engine, unsigned run,
                        bench_report *report)
 {
@@ -302,15 +352,17 @@ static bool engine_run(const arguments *a, const bench_engine *engine, unsigned 
     bool good = true;
 
     bench_stage_init(&stage, &a->config, engine);
-    for (size_t i = 0; i < a->workloads_count && good; i++) {
+    for (size_t i = 0; i < a->workloads_count; i++) {
         const bench_workload *workload = a->workloads[i];
         unsigned sides = 0;
         bool filled = false;
 
-        good = bench_workload_run(&stage, workload, results, &sides, &filled) == BENCH_OK;
-        if (!good) {
-            bench_report_failure(report, engine->name, workload->name, bench_errmsg());
-            break;
+        if (bench_workload_run(&stage, workload, results, &sides, &filled) != BENCH_OK) {
+            bench_report_failure(report, engine->name, &a->config, workload->name, bench_errmsg());
+            bench_stage_done(&stage);
+            bench_stage_init(&stage, &a->config, engine);
+            good = false;
+            continue;
         }
         if (filled)
             bench_report_filled(report, engine->name, workload->name, a->config.generator.count);
@@ -321,6 +373,24 @@ static bool engine_run(const arguments *a, const bench_engine *engine, unsigned 
     }
     bench_stage_done(&stage);
     return good;
+}
+
+/* --disk */
+static bool disk_run(const arguments *a, bench_report *report)
+{
+    static bench_result results[BENCH_DISK_RESULTS];
+    unsigned count;
+    bench_answer answer;
+
+    bench_report_head(report, &a->config, NULL, 0);
+    answer = bench_disk_run(&a->config, a->block_size, results, &count);
+    for (unsigned i = 0; i < count; i++)
+        bench_report_result(report, "disk", 1, &a->config, &results[i]);
+    if (answer != BENCH_OK)
+        bench_report_failure(report, "disk", &a->config, count == 0 ? "disksync" : "diskread",
+                             bench_errmsg());
+    if (a->root_made) (void)rmdir(a->config.root);
+    return answer == BENCH_OK;
 }
 
 int main(int argc, char **argv)
@@ -340,6 +410,7 @@ int main(int argc, char **argv)
     }
     report.json = a.json;
     interrupt_watch(&a);
+    if (a.disk) return disk_run(&a, &report) ? 0 : 1;
     bench_report_head(&report, &a.config, a.engines, a.engines_count);
     for (unsigned run = 1; run <= a.repeat; run++) {
         for (size_t i = 0; i < a.engines_count; i++)

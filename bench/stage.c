@@ -19,6 +19,7 @@
 #include "bench/stage.h"
 
 #include "bench/measure.h"
+#include "bench/pagecache.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -26,7 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILL_BATCH = 1000, QUIET_MS = 60000 };
+enum { FILL_BATCH = 1000, QUIET_MS = 60000, POLL_EVERY = 64 };
 
 void bench_stage_init(bench_stage *stage, const bench_config *config, const bench_engine *engine)
 {
@@ -35,6 +36,15 @@ void bench_stage_init(bench_stage *stage, const bench_config *config, const benc
     stage->engine = engine;
     snprintf(stage->directory, sizeof stage->directory, "%s/sdb_bench-%s", config->root,
              engine->name);
+}
+
+bench_answer bench_stage_poll(const bench_stage *stage, uint64_t count)
+{
+    const bench_config *config = stage->config;
+
+    if (count % POLL_EVERY != 0 || config->cancelled == NULL || !config->cancelled())
+        return BENCH_OK;
+    return bench_fail("interrupted");
 }
 
 static bench_answer stage_close(bench_stage *stage)
@@ -49,25 +59,37 @@ void bench_stage_done(bench_stage *stage)
 {
     (void)stage_close(stage);
     (void)bench_directory_remove(stage->directory);
+    bench_stage_content(stage, (bench_content){.generation = 0});
 }
 
-static bench_answer stage_open(bench_stage *stage, bench_durability durability)
+void bench_stage_content(bench_stage *stage, bench_content content)
+{
+    free(stage->content.marks);
+    stage->content = content;
+}
+
+static bench_answer stage_open(bench_stage *stage, bench_durability durability, bool direct)
 {
     const bench_config *config = stage->config;
     const bench_generator *generator = &config->generator;
     bench_setup setup = {
         .directory = stage->directory,
         .cache_bytes = config->cache_bytes,
+        .cache_policy = config->cache_policy,
         .data_bytes = generator->count * (generator->key_size + generator->value_size),
         .value_size = generator->value_size,
         .threads = config->threads + 1,
         .durability = durability,
+        .direct = direct && config->direct,
+        .zstd = config->zstd,
     };
 
+    if (config->zstd && !stage->engine->can_zstd)
+        return bench_fail("%s has no compression with zstd", stage->engine->name);
     return stage->engine->open(&setup, &stage->db);
 }
 
-bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability)
+bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability, bool direct)
 {
     if (stage_close(stage) != BENCH_OK) return BENCH_FAILED;
     if (!bench_directory_remove(stage->directory))
@@ -75,8 +97,22 @@ bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability)
     if (!bench_directory_make(stage->directory))
         return bench_fail("%s cannot be made; choose another place with --db", stage->directory);
     stage->passes = 0;
-    stage->content = (bench_content){.generation = 0};
-    return stage_open(stage, durability);
+    bench_stage_content(stage, (bench_content){.generation = 0});
+    return stage_open(stage, durability, direct);
+}
+
+bench_answer bench_stage_cold(bench_stage *stage)
+{
+    if (stage_close(stage) != BENCH_OK) return BENCH_FAILED;
+    bench_measure_sync(stage->directory);
+    bench_pagecache_drop(stage->directory);
+    return stage_open(stage, stage->config->durability, true);
+}
+
+const char *bench_stage_io(const bench_stage *stage)
+{
+    if (!stage->config->direct) return "cached";
+    return stage->engine->can_direct ? "direct" : "bounded";
 }
 
 void bench_stage_order(bench_stage *stage, bool ascending, bench_order *out_order)
@@ -86,12 +122,13 @@ void bench_stage_order(bench_stage *stage, bool ascending, bench_order *out_orde
 
 bool bench_stage_full(const bench_stage *stage)
 {
-    return stage->db != NULL && stage->content.count == stage->config->generator.count;
+    return stage->db != NULL && stage->content.count == stage->config->generator.count &&
+           stage->content.inserted == 0;
 }
 
 bool bench_stage_even(const bench_stage *stage)
 {
-    return bench_stage_full(stage) && stage->content.ahead == 0;
+    return bench_stage_full(stage) && stage->content.spread == 0;
 }
 
 bench_answer bench_stage_settle(bench_stage *stage, uint64_t *out_disk_bytes)
@@ -143,6 +180,17 @@ bench_answer bench_stage_change(const bench_stage *stage, bench_session *session
     return bench_fail("a commit was refused %d times", BENCH_RETRY_MAX);
 }
 
+bench_answer bench_stage_put(const bench_stage *stage, bench_session *session, bench_bytes key,
+                             bench_bytes value)
+{
+    for (unsigned i = 0; i < BENCH_RETRY_MAX; i++) {
+        bench_answer answer = stage->engine->put(session, key, value);
+
+        if (answer != BENCH_RETRY) return answer;
+    }
+    return bench_fail("a put was refused %d times", BENCH_RETRY_MAX);
+}
+
 static bench_answer fill(bench_stage *stage, bench_session *session, const bench_change *change)
 {
     uint64_t total = stage->config->generator.count;
@@ -154,7 +202,9 @@ static bench_answer fill(bench_stage *stage, bench_session *session, const bench
     for (uint64_t at = 0; at < total && answer == BENCH_OK; at += change->batch) {
         uint64_t count = total - at < change->batch ? total - at : change->batch;
 
-        answer = bench_stage_change(stage, session, change, at, count, key, value);
+        answer = bench_stage_poll(stage, at / change->batch);
+        if (answer == BENCH_OK)
+            answer = bench_stage_change(stage, session, change, at, count, key, value);
     }
     free(key);
     free(value);
@@ -170,14 +220,15 @@ bench_answer bench_stage_fill(bench_stage *stage)
     uint64_t disk_bytes;
     uint64_t digest;
 
-    if (bench_stage_fresh(stage, stage->config->durability) != BENCH_OK) return BENCH_FAILED;
+    if (bench_stage_fresh(stage, stage->config->durability, false) != BENCH_OK) return BENCH_FAILED;
     bench_stage_order(stage, false, &order);
     if (stage->engine->session_open(stage->db, &session) != BENCH_OK) return BENCH_FAILED;
     answer = fill(stage, session, &change);
     stage->engine->session_close(session);
     if (answer != BENCH_OK) return answer;
-    stage->content =
-        (bench_content){.order = order, .count = stage->config->generator.count, .generation = 1};
+    bench_stage_content(
+        stage,
+        (bench_content){.order = order, .count = stage->config->generator.count, .generation = 1});
     if (bench_stage_settle(stage, &disk_bytes) != BENCH_OK) return BENCH_FAILED;
     return bench_stage_verify(stage, &digest);
 }
@@ -199,6 +250,7 @@ uint64_t bench_stage_digest(const bench_stage *stage, uint64_t from, uint64_t to
 /* The digest of the content, whatever its state. */
 static uint64_t content_digest(const bench_stage *stage, unsigned char *key, unsigned char *value)
 {
+    const bench_generator *generator = &stage->config->generator;
     const bench_content *content = &stage->content;
     uint64_t sum = 0;
 
@@ -206,7 +258,13 @@ static uint64_t content_digest(const bench_stage *stage, unsigned char *key, uns
         uint64_t generation = content->generation + (at < content->ahead ? 1 : 0);
         uint64_t number = bench_order_at(&content->order, at);
 
-        sum += bench_generator_digest(&stage->config->generator, number, generation, key, value);
+        if (content->marks != NULL) generation += content->marks[number] & BENCH_SPREAD_MAX;
+        sum += bench_generator_digest(generator, number, generation, key, value);
+        if (content->marks == NULL || (content->marks[number] & BENCH_MARK_INSERTED) == 0) continue;
+        bench_generator_missing(generator, number, key);
+        bench_generator_value(generator, generator->count + number,
+                              content->generation + content->spread, value);
+        sum += bench_digest(key, generator->key_size, value, generator->value_size);
     }
     return sum;
 }
@@ -225,6 +283,8 @@ static bench_answer read_all(bench_stage *stage, bench_session *session, uint64_
     *out_digest = 0;
     if (answer != BENCH_OK) return answer;
     for (;;) {
+        answer = bench_stage_poll(stage, *out_count);
+        if (answer != BENCH_OK) break;
         answer = stage->engine->cursor_move(session, move, (bench_bytes){.size = 0}, &entry);
         if (answer != BENCH_OK) break;
         if (entry.key.size != key_size)
@@ -257,13 +317,14 @@ bench_answer bench_stage_verify(bench_stage *stage, uint64_t *out_digest)
         answer = bench_fail("out of memory");
         goto out;
     }
-    if (stage->db == NULL && stage_open(stage, stage->config->durability) != BENCH_OK) goto out;
+    if (stage->db == NULL && stage_open(stage, stage->config->durability, false) != BENCH_OK)
+        goto out;
     if (stage->engine->session_open(stage->db, &session) != BENCH_OK) goto out;
     if (read_all(stage, session, &count, &digest) != BENCH_OK) goto out;
     want = content_digest(stage, key, value);
-    if (count != stage->content.count) {
+    if (count != stage->content.count + stage->content.inserted) {
         answer = bench_fail("it holds %" PRIu64 " entries, and must hold %" PRIu64, count,
-                            stage->content.count);
+                            stage->content.count + stage->content.inserted);
     } else if (digest != want) {
         answer = bench_fail("its entries have the digest %016" PRIx64 ", and must have %016" PRIx64,
                             digest, want);

@@ -13,6 +13,7 @@
 #include "bench/generator.h"
 
 enum { BENCH_DIRECTORY_SIZE = 2048, BENCH_RETRY_MAX = 1000 };
+enum { BENCH_MARK_INSERTED = 0x80, BENCH_SPREAD_MAX = 0x7f };
 
 /* What the command line asks, the same for every engine. */
 typedef struct bench_config {
@@ -22,8 +23,14 @@ typedef struct bench_config {
     uint64_t nexts; /* entries that a seek reads behind the first */
     uint64_t batch; /* changes in a commit, reads in a snapshot */
     unsigned threads;
+    unsigned inflight; /* reads that readrandom keeps in flight in each thread; 1: it waits */
+    bool direct;       /* O_DIRECT; of engines without it the page cache is held down */
+    bool zstd;
+    const char *label; /* a word that tells lines of one table apart */
     uint64_t cache_bytes;
+    char cache_policy[16];           /* sdb's; "" for its default */
     bench_durability durability;     /* of all but fillsync */
+    bool (*cancelled)(void);         /* polled; when it is true, work fails; NULL: never */
     char root[BENCH_DIRECTORY_SIZE]; /* a directory for each engine is made in it */
 } bench_config;
 
@@ -32,6 +39,14 @@ typedef struct bench_content {
     uint64_t count;
     uint64_t generation; /* of all of them … */
     uint64_t ahead;      /* … but those at the first `ahead` positions are one newer */
+    /*
+     * Of entry n, after workloads of a mix; NULL: none ran. The lower bits are how much newer it
+     * is; BENCH_MARK_INSERTED: behind it stands an inserted entry, with the key of
+     * bench_generator_missing(n), and the value of the number count + n in the newest generation.
+     */
+    unsigned char *marks;
+    uint64_t inserted; /* how many such */
+    uint64_t spread;   /* the newest generation less `generation`; 0: all are alike */
 } bench_content;
 
 typedef struct bench_stage {
@@ -46,11 +61,23 @@ typedef struct bench_stage {
 /* Prepares; nothing is opened. `config` is borrowed. bench_stage_done ends it. */
 void bench_stage_init(bench_stage *stage, const bench_config *config, const bench_engine *engine);
 
+/* Fails, with a sentence, when config->cancelled says so. Looks at each 64th `count` only. */
+bench_answer bench_stage_poll(const bench_stage *stage, uint64_t count);
+
 /* Closes the database and removes it. */
 void bench_stage_done(bench_stage *stage);
 
-/* Makes the database fresh and opens it. */
-bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability);
+/* Makes the database fresh and opens it, with config->direct if `direct`. */
+bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability, bool direct);
+
+/*
+ * Opens the database again with nothing of it in memory: neither in the engine's cache, nor in the
+ * kernel's; with config->direct.
+ */
+bench_answer bench_stage_cold(bench_stage *stage);
+
+/* How the reads of this stage reach the disk: "direct", "bounded" (pagecache.h), "cached". */
+const char *bench_stage_io(const bench_stage *stage);
 
 /* Makes it fresh and fills it, unmeasured: random order, batches of 1000. It is even afterwards. */
 bench_answer bench_stage_fill(bench_stage *stage);
@@ -66,6 +93,9 @@ void bench_stage_order(bench_stage *stage, bool ascending, bench_order *out_orde
 
 bool bench_stage_full(const bench_stage *stage);
 bool bench_stage_even(const bench_stage *stage);
+
+/* Replaces what the content is said to be; frees the marks that it had. */
+void bench_stage_content(bench_stage *stage, bench_content content);
 
 /*
  * Opens the database if it is closed, reads all there is, in order, and compares it with the
@@ -86,6 +116,10 @@ typedef struct bench_change {
     uint64_t batch;
     bool remove;
 } bench_change;
+
+/* One put, again as long as the engine asks for it. */
+bench_answer bench_stage_put(const bench_stage *stage, bench_session *session, bench_bytes key,
+                             bench_bytes value);
 
 /* `key` and `value` have room for one of each. */
 bench_answer bench_stage_change(const bench_stage *stage, bench_session *session,

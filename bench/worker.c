@@ -20,7 +20,9 @@
  */
 #include "bench/worker.h"
 
+#include "bench/inflight.h"
 #include "bench/measure.h"
+#include "bench/mix.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,13 +31,20 @@
 
 enum { SCAN_SAMPLE = 32 };
 
-/* Counts the time since *since as one operation, and begins the next. */
-static inline void lap(bench_worker *worker, uint64_t *since)
+void bench_worker_lap(bench_worker *worker, uint64_t *since)
 {
     uint64_t now = bench_now_ns();
 
     bench_histogram_add(&worker->latency, now - *since);
     *since = now;
+}
+
+unsigned bench_worker_inflight(const bench_job *job)
+{
+    const bench_stage *stage = job->stage;
+
+    if (job->workload->kind != BENCH_KIND_GET || stage->engine->queue == NULL) return 1;
+    return stage->config->inflight;
 }
 
 static bench_answer loop_write(bench_worker *worker)
@@ -51,11 +60,13 @@ static bench_answer loop_write(bench_worker *worker)
 
     for (uint64_t at = worker->from; at < worker->to;) {
         uint64_t count = worker->to - at < change.batch ? worker->to - at : change.batch;
-        bench_answer answer = bench_stage_change(job->stage, worker->session, &change, at, count,
-                                                 worker->key, worker->value);
+        bench_answer answer = bench_stage_poll(job->stage, worker->latency.count);
 
         if (answer != BENCH_OK) return answer;
-        lap(worker, &since);
+        answer = bench_stage_change(job->stage, worker->session, &change, at, count, worker->key,
+                                    worker->value);
+        if (answer != BENCH_OK) return answer;
+        bench_worker_lap(worker, &since);
         at += count;
         worker->done += count;
     }
@@ -84,15 +95,14 @@ static bench_answer loop_write_while(bench_worker *worker)
         answer = bench_stage_change(job->stage, worker->session, &change, at, count, worker->key,
                                     worker->value);
         if (answer != BENCH_OK) return answer;
-        lap(worker, &since);
+        bench_worker_lap(worker, &since);
         worker->done += count;
     } while (atomic_load_explicit(&job->reading, memory_order_relaxed) > 0);
     return BENCH_OK;
 }
 
-/* What a get must have answered; adds to the digest. */
-static bench_answer get_check(bench_worker *worker, uint64_t number, bench_answer answer,
-                              bench_bytes value)
+bench_answer bench_worker_check(bench_worker *worker, uint64_t number, bench_answer answer,
+                                bench_bytes value)
 {
     const bench_workload *workload = worker->job->workload;
     const bench_stage *stage = worker->job->stage;
@@ -129,6 +139,9 @@ static bench_answer loop_get(bench_worker *worker)
         uint64_t number = bench_generator_draw(generator, i);
         bench_bytes value = {.size = 0};
 
+        answer = bench_stage_poll(stage, worker->done);
+        if (answer != BENCH_OK) break;
+        if (worker->job->workload->scans) number %= generator->count / 16 + 1;
         if (batch > 1 && in_batch == 0) {
             answer = engine->read_begin(worker->session);
             if (answer != BENCH_OK) return answer;
@@ -139,12 +152,12 @@ static bench_answer loop_get(bench_worker *worker)
             bench_generator_key(generator, number, worker->key);
         answer =
             engine->get(worker->session, (bench_bytes){worker->key, generator->key_size}, &value);
-        answer = get_check(worker, number, answer, value);
+        answer = bench_worker_check(worker, number, answer, value);
         if (batch > 1 && ++in_batch == batch) {
             engine->read_end(worker->session);
             in_batch = 0;
         }
-        lap(worker, &since);
+        bench_worker_lap(worker, &since);
         worker->done++;
     }
     if (in_batch > 0) engine->read_end(worker->session);
@@ -165,6 +178,8 @@ static bench_answer loop_scan(bench_worker *worker)
         uint64_t since = timed ? bench_now_ns() : 0;
         bench_entry entry;
 
+        answer = bench_stage_poll(worker->job->stage, i);
+        if (answer != BENCH_OK) break;
         answer = engine->cursor_move(worker->session, move, none, &entry);
         if (timed) bench_histogram_add(&worker->latency, bench_now_ns() - since);
         if (answer != BENCH_OK) break;
@@ -175,6 +190,26 @@ static bench_answer loop_scan(bench_worker *worker)
     }
     engine->cursor_close(worker->session);
     return answer == BENCH_END ? BENCH_OK : answer;
+}
+
+/* The scanner beside the readers: pass after pass over all entries until they are done. */
+static bench_answer loop_scan_while(bench_worker *worker)
+{
+    const bench_stage *stage = worker->job->stage;
+    uint64_t total = stage->config->generator.count;
+    uint64_t wanted = bench_stage_digest(stage, 0, total);
+
+    worker->from = 0;
+    worker->to = total;
+    do {
+        uint64_t before = worker->digest;
+        bench_answer answer = loop_scan(worker);
+
+        if (answer != BENCH_OK) return answer;
+        if (worker->digest - before != wanted)
+            return bench_fail("a scan of all entries did not read what was written");
+    } while (atomic_load_explicit(&worker->job->reading, memory_order_relaxed) > 0);
+    return BENCH_OK;
 }
 
 /* One seek and its nexts; all are added to the digest. */
@@ -207,18 +242,20 @@ static bench_answer loop_seek(bench_worker *worker)
 
     for (uint64_t at = worker->from; at < worker->to;) {
         uint64_t end = worker->to - at < batch ? worker->to : at + batch;
-        bench_answer answer = stage->engine->cursor_open(worker->session);
+        bench_answer answer = bench_stage_poll(stage, worker->latency.count);
 
+        if (answer == BENCH_OK) answer = stage->engine->cursor_open(worker->session);
         if (answer != BENCH_OK) return answer;
         for (; at < end && answer == BENCH_OK; at++) {
             answer = seek_once(worker, at);
             if (at + 1 == end) break;
-            lap(worker, &since);
+            bench_worker_lap(worker, &since);
             worker->done++;
         }
         stage->engine->cursor_close(worker->session);
         if (answer != BENCH_OK) return answer;
-        lap(worker, &since); /* the last one of a cursor pays for opening and closing it */
+        /* The last one of a cursor pays for opening and closing it. */
+        bench_worker_lap(worker, &since);
         worker->done++;
         at++;
     }
@@ -229,10 +266,15 @@ static bench_answer loop(bench_worker *worker)
 {
     switch (worker->job->workload->kind) {
     case BENCH_KIND_WRITE: return loop_write(worker);
-    case BENCH_KIND_GET: return loop_get(worker);
+    case BENCH_KIND_GET:
+        return bench_worker_inflight(worker->job) > 1 ? bench_worker_queue(worker)
+                                                      : loop_get(worker);
     case BENCH_KIND_SCAN: return loop_scan(worker);
     case BENCH_KIND_SEEK: return loop_seek(worker);
-    case BENCH_KIND_MIXED: return worker->writer ? loop_write_while(worker) : loop_get(worker);
+    case BENCH_KIND_MIX: return bench_worker_mix(worker);
+    case BENCH_KIND_MIXED:
+        if (!worker->writer) return loop_get(worker);
+        return worker->job->workload->scans ? loop_scan_while(worker) : loop_write_while(worker);
     }
     return bench_fail("no such kind of workload");
 }

@@ -5,7 +5,7 @@
 #ifndef SDB_BENCH_WORKER_H
 #define SDB_BENCH_WORKER_H
 
-#include "bench/workload.h"
+#include "bench/dice.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,6 +16,7 @@ typedef struct bench_job {
     const bench_workload *workload;
     bench_order order;       /* of the changes */
     uint64_t generation;     /* that the changes write; the first of them in a MIXED job */
+    bench_dice dice;         /* MIX */
     uint64_t operations;     /* over all threads; of a scan: entries, for each thread */
     pthread_barrier_t start; /* the workers and the one who measures */
     atomic_uint reading;     /* MIXED: readers that are not done */
@@ -39,6 +40,16 @@ typedef struct bench_worker {
     bench_histogram latency;
     pthread_t thread;
 } bench_worker;
+
+/* How many reads each reader of the job keeps in flight: 1 where the engine cannot have more. */
+unsigned bench_worker_inflight(const bench_job *job);
+
+/* Counts the time since *since as one operation, and begins the next. */
+void bench_worker_lap(bench_worker *worker, uint64_t *since);
+
+/* What a get of entry `number`, whose key is in worker->key, must answer; adds to the digest. */
+bench_answer bench_worker_check(bench_worker *worker, uint64_t number, bench_answer answer,
+                                bench_bytes value);
 
 /* The thread's function; `argument` is the bench_worker, its first four members set. */
 void *bench_worker_main(void *argument);

@@ -18,6 +18,8 @@
 #include "bench/workload.h"
 
 #include "bench/measure.h"
+#include "bench/mix.h"
+#include "bench/pagecache.h"
 #include "bench/worker.h"
 
 #include <inttypes.h>
@@ -61,10 +63,42 @@ const bench_workload bench_workloads[] = {
     {.name = "readwhilewriting",
      .text = "readrandom in --threads, while one more thread overwrites",
      .kind = BENCH_KIND_MIXED},
+    {.name = "readwhilescanning",
+     .text = "readrandom of the first sixteenth, while one more thread scans all, again and again",
+     .kind = BENCH_KIND_MIXED,
+     .scans = true},
     {.name = "deleterandom",
      .text = "delete every entry, in random order",
      .kind = BENCH_KIND_WRITE,
      .remove = true},
+    {.name = "mixed",
+     .text = "half reads, half updates, of entries that are each as likely",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.read = 50, .update = 50, .chooser = BENCH_UNIFORM}},
+    {.name = "ycsba",
+     .text = "YCSB A: half reads, half updates, zipfian",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.read = 50, .update = 50, .chooser = BENCH_ZIPFIAN}},
+    {.name = "ycsbb",
+     .text = "YCSB B: 95 % reads, 5 % updates, zipfian",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.read = 95, .update = 5, .chooser = BENCH_ZIPFIAN}},
+    {.name = "ycsbc",
+     .text = "YCSB C: reads, zipfian",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.read = 100, .chooser = BENCH_ZIPFIAN}},
+    {.name = "ycsbd",
+     .text = "YCSB D: 95 % reads of the latest, 5 % inserts",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.read = 95, .insert = 5, .chooser = BENCH_LATEST}},
+    {.name = "ycsbe",
+     .text = "YCSB E: 95 % scans of 1 to 100 entries from a zipfian one, 5 % inserts",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.scan = 95, .insert = 5, .chooser = BENCH_ZIPFIAN}},
+    {.name = "ycsbf",
+     .text = "YCSB F: half reads, half read-modify-writes, zipfian",
+     .kind = BENCH_KIND_MIX,
+     .mix = {.read = 50, .modify = 50, .chooser = BENCH_ZIPFIAN}},
 };
 
 const size_t bench_workloads_count = sizeof bench_workloads / sizeof bench_workloads[0];
@@ -83,15 +117,22 @@ const bench_workload *bench_workload_find(const char *name, size_t length)
 static bench_answer precondition(bench_stage *stage, const bench_workload *workload,
                                  bool *out_filled)
 {
-    bool changes = workload->kind == BENCH_KIND_WRITE;
+    bool ready = bench_stage_even(stage);
 
+    if (workload->kind == BENCH_KIND_WRITE)
+        ready = bench_stage_full(stage) && stage->content.spread < BENCH_SPREAD_MAX;
+    if (workload->kind == BENCH_KIND_MIX)
+        ready = bench_stage_full(stage) && stage->content.spread < BENCH_SPREAD_MAX &&
+                stage->content.ahead == 0;
     *out_filled = false;
     if (workload->fresh)
-        return bench_stage_fresh(stage, workload->sync ? BENCH_DURABILITY_FULL
-                                                       : stage->config->durability);
-    if (changes ? bench_stage_full(stage) : bench_stage_even(stage)) return BENCH_OK;
-    *out_filled = true;
-    return bench_stage_fill(stage);
+        return bench_stage_fresh(
+            stage, workload->sync ? BENCH_DURABILITY_FULL : stage->config->durability, true);
+    if (!ready) {
+        *out_filled = true;
+        if (bench_stage_fill(stage) != BENCH_OK) return BENCH_FAILED;
+    }
+    return stage->config->direct ? bench_stage_cold(stage) : BENCH_OK;
 }
 
 static void job_init(bench_job *job, bench_stage *stage, const bench_workload *workload)
@@ -102,7 +143,7 @@ static void job_init(bench_job *job, bench_stage *stage, const bench_workload *w
     memset(job, 0, sizeof *job);
     job->stage = stage;
     job->workload = workload;
-    job->generation = stage->content.generation + (stage->content.ahead > 0 ? 2 : 1);
+    job->generation = stage->content.generation + stage->content.spread + 1;
     atomic_init(&job->reading, config->threads);
     atomic_init(&job->newest, job->generation);
     bench_stage_order(stage, workload->ascending, &job->order);
@@ -110,6 +151,10 @@ static void job_init(bench_job *job, bench_stage *stage, const bench_workload *w
     if (workload->kind == BENCH_KIND_WRITE)
         job->operations = workload->sync ? config->syncs : total;
     if (workload->kind == BENCH_KIND_SCAN && job->operations > total) job->operations = total;
+    if (workload->kind == BENCH_KIND_MIX) {
+        if (job->operations > total) job->operations = total; /* as many can be inserted */
+        bench_dice_init(&job->dice, &workload->mix, &config->generator, &job->order);
+    }
 }
 
 /* Deals the operations out to the workers; a scan is everybody's whole. */
@@ -138,7 +183,7 @@ static bench_answer job_run(bench_job *job, bench_worker *workers, unsigned coun
     pthread_barrier_init(&job->start, NULL, count + 1);
     for (unsigned i = 0; i < count; i++) {
         if (pthread_create(&workers[i].thread, NULL, bench_worker_main, &workers[i]) != 0) {
-            fprintf(stderr, "sdb_bench: thread %u of %u cannot be started\n", i + 1, count);
+            fprintf(stderr, "bench: thread %u of %u cannot be started\n", i + 1, count);
             exit(1); /* the others wait at the barrier, and cannot be told */
         }
     }
@@ -162,7 +207,9 @@ static void collect(bench_result *result, const bench_job *job, const bench_work
     bench_histogram_init(&result->latency);
     snprintf(result->workload, sizeof result->workload, "%s", job->workload->name);
     result->threads = to - from;
-    result->batch = job->stage->config->batch;
+    result->batch = job->workload->kind == BENCH_KIND_MIX ? 1 : job->stage->config->batch;
+    result->inflight = bench_worker_inflight(job);
+    result->io = bench_stage_io(job->stage);
     for (unsigned i = from; i < to; i++) {
         result->operations += workers[i].done;
         result->cpu_ns += workers[i].cpu_ns;
@@ -174,20 +221,23 @@ static void collect(bench_result *result, const bench_job *job, const bench_work
 }
 
 /* What the content is after the changes of a job. */
-static void content_change(bench_stage *stage, const bench_job *job, uint64_t written)
+static bench_answer content_change(bench_stage *stage, const bench_job *job, uint64_t written)
 {
-    bench_content *content = &stage->content;
+    bench_content content = {.order = job->order};
     uint64_t total = stage->config->generator.count;
 
-    content->order = job->order;
+    if (job->workload->kind == BENCH_KIND_MIX) return bench_mix_content(stage, job);
     if (job->workload->kind == BENCH_KIND_MIXED) {
-        content->generation += written / total;
-        content->ahead = written % total;
-        return;
+        content.count = total;
+        content.generation = stage->content.generation + written / total;
+        content.ahead = written % total;
+        content.spread = content.ahead > 0 ? 1 : 0;
+    } else {
+        content.count = job->workload->remove ? 0 : written;
+        content.generation = job->generation;
     }
-    content->count = job->workload->remove ? 0 : written;
-    content->generation = job->generation;
-    content->ahead = 0;
+    bench_stage_content(stage, content);
+    return BENCH_OK;
 }
 
 /* The digest of one seek of `nexts` entries behind each draw, all of them. */
@@ -250,27 +300,32 @@ static bench_answer finish(bench_job *job, bench_result *results, unsigned sides
 {
     bench_stage *stage = job->stage;
     bench_result *last = &results[sides - 1];
-    bool changes = job->workload->kind == BENCH_KIND_WRITE || sides > 1;
+    bool scans = job->workload->scans;
+    bool changes = job->workload->kind == BENCH_KIND_WRITE ||
+                   job->workload->kind == BENCH_KIND_MIX || (sides > 1 && !scans);
     uint64_t disk_bytes;
     uint64_t digest;
 
     if (changes) {
-        content_change(stage, job, last->operations);
+        if (content_change(stage, job, last->operations) != BENCH_OK) return BENCH_FAILED;
         if (bench_stage_settle(stage, &disk_bytes) != BENCH_OK) return BENCH_FAILED;
         end = bench_measure_point();
     } else {
         disk_bytes = bench_measure_disk(stage->directory);
     }
     last->written_bytes = end.written_bytes - start->written_bytes;
+    last->read_bytes = end.read_bytes - start->read_bytes;
     for (unsigned i = 0; i < sides; i++) results[i].disk_bytes = disk_bytes;
     last->cpu_ns = end.cpu_ns - start->cpu_ns;
     if (sides > 1) {
         /* The engine's own threads work for the side that changes. */
         last->cpu_ns -= results[0].cpu_ns < last->cpu_ns ? results[0].cpu_ns : last->cpu_ns;
         snprintf(results[0].workload, sizeof results[0].workload, "%s.read", job->workload->name);
-        snprintf(last->workload, sizeof last->workload, "%s.write", job->workload->name);
+        snprintf(last->workload, sizeof last->workload, "%s.%s", job->workload->name,
+                 scans ? "scan" : "write");
     }
     last->has_checksum = sides == 1;
+    if (scans) return BENCH_OK; /* every get and every pass was verified */
     if (!changes) return reads_check(stage, job, last);
     if (bench_stage_verify(stage, &digest) != BENCH_OK) return BENCH_FAILED;
     last->checksum = digest;
@@ -286,6 +341,7 @@ bench_answer bench_workload_run(bench_stage *stage, const bench_workload *worklo
     unsigned count = threads + sides - 1;
     bench_worker *workers = NULL;
     bench_answer answer;
+    bench_pagecache keeper = {.running = false};
     bench_point start;
     bench_point end;
     bench_job job;
@@ -295,8 +351,14 @@ bench_answer bench_workload_run(bench_stage *stage, const bench_workload *worklo
     if (workers == NULL) return bench_fail("out of memory");
     job_init(&job, stage, workload);
     job_deal(&job, workers, threads, count);
+    if (stage->config->direct && !stage->engine->can_direct &&
+        !bench_pagecache_hold(&keeper, stage->directory, stage->config->cache_bytes)) {
+        free(workers);
+        return bench_fail("the thread that bounds the page cache cannot be started");
+    }
     answer = job_run(&job, workers, count, &start);
     end = bench_measure_point();
+    bench_pagecache_release(&keeper);
     if (answer == BENCH_OK) {
         collect(&results[0], &job, workers, 0, threads, start.wall_ns);
         if (sides > 1) collect(&results[1], &job, workers, threads, count, start.wall_ns);

@@ -13,8 +13,26 @@ typedef enum bench_kind {
     BENCH_KIND_GET,
     BENCH_KIND_SCAN,
     BENCH_KIND_SEEK,
-    BENCH_KIND_MIXED /* threads that get, and one that overwrites meanwhile */
+    BENCH_KIND_MIXED, /* threads that get, and one that overwrites or scans */
+    BENCH_KIND_MIX    /* threads that each do what a mix says (mix.h) */
 } bench_kind;
+
+/* Which entry an operation of a mix takes. */
+typedef enum bench_chooser {
+    BENCH_UNIFORM, /* each as often */
+    BENCH_ZIPFIAN, /* some much more often than others, scattered over the keys */
+    BENCH_LATEST   /* the newer, the more often */
+} bench_chooser;
+
+/* Percentages, together 100. */
+typedef struct bench_mix {
+    unsigned read;
+    unsigned update;
+    unsigned insert;
+    unsigned scan;
+    unsigned modify; /* read, then update */
+    bench_chooser chooser;
+} bench_mix;
 
 typedef struct bench_workload {
     const char *name;
@@ -26,6 +44,8 @@ typedef struct bench_workload {
     bool remove;    /* WRITE: deletes */
     bool missing;   /* GET: keys that are not there */
     bool backward;  /* SCAN */
+    bool scans;     /* MIXED: the other thread scans; the gets are of the first sixteenth */
+    bench_mix mix;  /* MIX */
 } bench_workload;
 
 extern const bench_workload bench_workloads[];
@@ -44,6 +64,9 @@ typedef struct bench_result {
     uint64_t cpu_ns;
     uint64_t disk_bytes;
     uint64_t written_bytes;
+    uint64_t read_bytes;
+    unsigned inflight;
+    const char *io;    /* bench_stage_io */
     bool has_checksum; /* false where the outcome depends on timing */
     uint64_t checksum;
     bench_histogram latency; /* nanoseconds; of a scan every 32nd step only */

@@ -40,10 +40,13 @@ if applies distributed/linearizability && applies distributed/txn-histories; the
     suite histories sh "$src/tests/histories/suite.sh" \
         "$build/tests/histories/check_history" "$suites/distributed"
 fi
+if applies blocks/cache; then
+    suite blocks/cache sh "$src/build-aux/check-cache.sh" "$suites/blocks/cache" "$build"
+fi
 
 # ---- what is there and was not run --------------------------------------------------------------
 not_run=
-for folder in "$suites"/*/ "$suites"/distributed/*/; do
+for folder in "$suites"/*/ "$suites"/distributed/*/ "$suites"/blocks/*/; do
     area=${folder#"$suites"/}
     area=${area%/}
     case "$looked_at " in

@@ -42,8 +42,13 @@ static const struct {
     [OPTION_BATCH] = {"batch", "N", "commit each N rows: then it is not all or nothing"},
     [OPTION_PROGRESS_FD] = {"progress-fd", "FD",
                             "write \"committed ROWS\" there after each commit"},
+    [OPTION_COMPRESSION] = {"compression", "none|lz4|zstd[:LEVEL]",
+                            "of pages in the file, if the keyspace is made (default none)"},
+    [OPTION_HOLES] = {"holes", NULL, "move nothing; make holes of free space inside the file"},
     [OPTION_FORCE] = {"force", NULL, "replace a file that is there"},
     [OPTION_COUNT] = {"count", NULL, "count the entries too"},
+    [OPTION_NUM] = {"num", "N", "entries (default 500000)"},
+    [OPTION_VALUE_SIZE] = {"value-size", "SIZE", "bytes of a value (default 100)"},
     [OPTION_JSON] = {"json", NULL, "print facts as JSON, one object a line"},
     [OPTION_DURABILITY] = {"durability", "full|group|none",
                            "what a commit survives (default full)"},
@@ -54,6 +59,10 @@ static const struct {
                             "open without a missing or damaged log: "
                             "its commits are lost"},
     [OPTION_BACKEND] = {"backend", "auto|io_uring|posix", "how files are read and written"},
+    [OPTION_ARCHIVE] = {"archive", "FOLDER", "where the log is kept, to roll a backup forward"},
+    [OPTION_LOG] = {"log", "FOLDER", "the -wal folder that a crash left"},
+    [OPTION_UNTIL] = {"until", "TIME|commit:N|lsn:N",
+                      "the last moment, as 2026-01-31T12:34:56Z, or commit, or end of the log"},
     [OPTION_VERSION] = {"version", NULL, "print the version"},
     [OPTION_HELP] = {"help", NULL, "print this help"},
 };
@@ -238,6 +247,7 @@ int args_opening(struct tool *tool, const struct args *args)
         return tool_misuse(tool, "--page-size wants 4K, 8K, 16K, 32K or 64K, not '%s'",
                            args_text(args, OPTION_PAGE_SIZE));
     options->page_size = (uint32_t)page_size;
+    options->archive_folder = args_text(args, OPTION_ARCHIVE);
     if (args_has(args, OPTION_READONLY)) options->flags |= SDB_OPEN_READONLY;
     if (args_has(args, OPTION_DISCARD_LOG)) options->flags |= SDB_OPEN_DISCARD_LOG;
     return STATUS_DONE;

@@ -43,8 +43,12 @@ enum option_id {
     OPTION_KEEP_GOING,
     OPTION_BATCH,
     OPTION_PROGRESS_FD,
+    OPTION_COMPRESSION,
     OPTION_FORCE,
+    OPTION_HOLES,
     OPTION_COUNT,
+    OPTION_NUM,
+    OPTION_VALUE_SIZE,
     OPTION_APPROX,
     OPTION_JSON,
     OPTION_DURABILITY,
@@ -53,6 +57,9 @@ enum option_id {
     OPTION_READONLY,
     OPTION_DISCARD_LOG,
     OPTION_BACKEND,
+    OPTION_ARCHIVE,
+    OPTION_LOG,
+    OPTION_UNTIL,
     OPTION_VERSION,
     OPTION_HELP,
     OPTION_TOTAL
@@ -62,7 +69,7 @@ enum option_id {
 /* How a database is opened. */
 #define ACCEPT_OPENING                                                                             \
     (ACCEPT(DURABILITY) | ACCEPT(CACHE) | ACCEPT(PAGE_SIZE) | ACCEPT(READONLY) |                   \
-     ACCEPT(DISCARD_LOG) | ACCEPT(BACKEND))
+     ACCEPT(DISCARD_LOG) | ACCEPT(BACKEND) | ACCEPT(ARCHIVE))
 /* The same for what makes no database. */
 #define ACCEPT_READING (ACCEPT_OPENING & ~ACCEPT(PAGE_SIZE))
 #define ACCEPT_RANGE   (ACCEPT(PREFIX) | ACCEPT(FROM) | ACCEPT(TO))

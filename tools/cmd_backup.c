@@ -9,7 +9,8 @@
  *   another process has open for writing is not replaced, nor one with a log that could belong to
  *   it left beside.
  * Costs: restore reads the backup twice and the copy once.
- * Not here: how a backup is taken while writers go on (sdb_backup).
+ * Not here: how a backup is taken while writers go on (sdb_backup), rolling one forward
+ *   (forward.c).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -311,6 +312,9 @@ int cmd_restore(struct tool *tool, const struct args *args)
     double begun = tool_seconds();
     int done;
 
+    if (args_has(args, OPTION_ARCHIVE) || args_has(args, OPTION_LOG) ||
+        args_has(args, OPTION_UNTIL))
+        return restore_forward(tool, args);
     (void)snprintf(ending, sizeof ending, ".part-%ld", (long)getpid());
     job.part = name_with(job.file, ending);
     job.log = name_with(job.file, "-wal");

@@ -12,6 +12,7 @@
 
 #include "tools/bytebuf.h"
 #include "tools/commands.h"
+#include "tools/data.h"
 #include "tools/encode.h"
 #include "tools/progress.h"
 
@@ -133,14 +134,17 @@ static const struct fact facts[] = {
     FACT(file_bytes, "file", UNIT_BYTES),
     FACT(used_bytes, "of it in use", UNIT_BYTES),
     FACT(log_bytes, "log to replay", UNIT_BYTES),
+    FACT(log_kept_bytes, "log kept beyond", UNIT_BYTES),
     FACT(log_waits, "waits for the log", UNIT_NUMBER),
     FACT(pages, "tree pages", UNIT_NUMBER),
     FACT(extents, "large values", UNIT_NUMBER),
     FACT(cache_bytes, "cache in use", UNIT_BYTES),
     FACT(cache_limit_bytes, "cache limit", UNIT_BYTES),
+    FACT(cache_other_bytes, "page map, tables", UNIT_BYTES),
     FACT(dirty_pages, "changed pages", UNIT_NUMBER),
     FACT(page_hits, "page hits", UNIT_NUMBER),
     FACT(page_misses, "page misses", UNIT_NUMBER),
+    FACT(page_hit_per_mille, "hits in 1000", UNIT_NUMBER),
     FACT(pages_evicted, "pages evicted", UNIT_NUMBER),
     FACT(pages_written, "pages written", UNIT_NUMBER),
     FACT(bytes_read, "read", UNIT_BYTES),
@@ -158,6 +162,8 @@ static const struct fact facts[] = {
     FACT(recovered_commits, "recovered commits", UNIT_NUMBER),
     FACT(recovery_ms, "recovery", UNIT_MS),
     FACT(commit_sequence, "commit number", UNIT_NUMBER),
+    FACT(compressed_pages, "compressed pages", UNIT_NUMBER),
+    FACT(compressed_bytes, "they take", UNIT_BYTES),
 };
 
 #define FACT_COUNT (sizeof facts / sizeof *facts)
@@ -176,9 +182,49 @@ static uint64_t fact_number(const sdb_stats *stats, const struct fact *fact)
     return narrow;
 }
 
-static void stat_json(const sdb_stats *stats)
+/* What the compressed keyspaces save: a row each, or (render NULL) the members of a JSON array. */
+static sdb_status show_compressed(sdb_db *db, struct render *render)
+{
+    char name[SDB_KEYSPACE_NAME_MAX + 1] = "", label[sizeof name + 16], text[100];
+    unsigned count = 0;
+
+    while (data_next_keyspace(db, name)) {
+        sdb_keyspace_stats s = {.size = sizeof s};
+        sdb_keyspace *keyspace;
+        sdb_status status = sdb_keyspace_open(db, name, SDB_KEYSPACE_MUST_EXIST, &keyspace);
+        double part;
+
+        if (status == SDB_OK) status = sdb_keyspace_stat(keyspace, &s);
+        if (status == SDB_NOTFOUND) continue; /* it has been dropped meanwhile */
+        if (status != SDB_OK) return status;
+        if (s.compression == SDB_COMPRESSION_NONE) continue;
+        part = s.page_bytes ? 100.0 * (double)s.stored_bytes / (double)s.page_bytes : 100;
+        if (render) {
+            sdb_slice cells[2];
+
+            (void)snprintf(label, sizeof label, "compressed %s", name);
+            (void)snprintf(text, sizeof text, "%s, pages take %.0f %%", data_compression(&s), part);
+            cells[0] = (sdb_slice){label, strlen(label)};
+            cells[1] = (sdb_slice){text, strlen(text)};
+            (void)render_row(render, cells);
+        } else {
+            struct bytebuf out = {0};
+
+            encode_json_member(&out, "keyspace", name, strlen(name));
+            (void)printf("%s{%s,\"compression\":\"%s\",\"page_bytes\":%llu,"
+                         "\"stored_bytes\":%llu}",
+                         count++ ? "," : "", bytebuf_text(&out), data_compression(&s),
+                         (unsigned long long)s.page_bytes, (unsigned long long)s.stored_bytes);
+            bytebuf_done(&out);
+        }
+    }
+    return SDB_OK;
+}
+
+static sdb_status stat_json(sdb_db *db, const sdb_stats *stats)
 {
     struct bytebuf text = {0};
+    sdb_status status;
 
     for (size_t i = 0; i < FACT_COUNT; i++) {
         const char *at = (const char *)stats + facts[i].offset;
@@ -190,8 +236,11 @@ static void stat_json(const sdb_stats *stats)
             bytebuf_add_format(&text, "\"%s\":%llu", facts[i].name,
                                (unsigned long long)fact_number(stats, &facts[i]));
     }
-    (void)printf("%s}\n", bytebuf_text(&text));
+    (void)printf("%s,\"compressed\":[", bytebuf_text(&text));
     bytebuf_done(&text);
+    status = show_compressed(db, NULL);
+    (void)printf("]}\n");
+    return status;
 }
 
 static const char *fact_text(const sdb_stats *stats, const struct fact *fact)
@@ -214,8 +263,8 @@ int stat_show(struct tool *tool, sdb_db *db, enum render_mode mode)
 
     if (status != SDB_OK) return tool_fail_status(tool, status);
     if (mode == RENDER_JSON) {
-        stat_json(&stats);
-        return STATUS_DONE;
+        status = stat_json(db, &stats);
+        return status == SDB_OK ? STATUS_DONE : tool_fail_status(tool, status);
     }
     render_begin(&render, mode, columns, 2, NULL, stdout);
     for (size_t i = 0; i < FACT_COUNT; i++) {
@@ -223,6 +272,11 @@ int stat_show(struct tool *tool, sdb_db *db, enum render_mode mode)
         sdb_slice cells[2] = {{facts[i].label, strlen(facts[i].label)}, {text, strlen(text)}};
 
         if (*text && !render_row(&render, cells)) break;
+    }
+    status = show_compressed(db, &render);
+    if (status != SDB_OK) {
+        (void)render_end(&render, false);
+        return tool_fail_status(tool, status);
     }
     return render_end(&render, false) ? STATUS_DONE : STATUS_FAILED;
 }

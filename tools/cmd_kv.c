@@ -89,6 +89,7 @@ static int kv_begin(struct kv *kv, struct tool *tool, const struct args *args,
                     enum tool_access access)
 {
     sdb_status status;
+    size_t last = args->count - 1;
     int done;
 
     memset(kv, 0, sizeof *kv);
@@ -103,7 +104,7 @@ static int kv_begin(struct kv *kv, struct tool *tool, const struct args *args,
     if (args_has(args, OPTION_BASE64)) kv->form = DATA_BASE64;
     done = args_opening(tool, args);
     if (!done && args->count > 2) done = take_bytes(kv, &args->operand[2], &kv->key);
-    if (!done && args->count > 3) done = take_bytes(kv, &args->operand[3], &kv->value);
+    if (!done && args->count > 3) done = take_bytes(kv, &args->operand[last], &kv->value);
     if (!done) done = tool_open(tool, args->operand[0].text, access, &kv->db);
     if (done) return done;
     if (access != TOOL_MAKE) return data_keyspace(tool, kv->db, kv->keyspace_name, &kv->keyspace);
@@ -191,6 +192,17 @@ int cmd_kv_put(struct tool *tool, const struct args *args)
 
         if (status != SDB_OK) done = tool_fail_status(tool, status);
     }
+    return kv_end(&kv, done);
+}
+
+int cmd_kv_merge(struct tool *tool, const struct args *args)
+{
+    struct kv kv;
+    int done = kv_begin(&kv, tool, args, TOOL_MAKE);
+
+    if (!done)
+        done = data_merge(tool, NULL, kv.keyspace, slice_of(&kv.key), args->operand[3].text,
+                          slice_of(&kv.value), kv.form == DATA_PLAIN);
     return kv_end(&kv, done);
 }
 

@@ -14,6 +14,7 @@ extern const struct command commands[];
 /* Their implementations. Each opens the database, works, and closes it. */
 int cmd_kv_get(struct tool *tool, const struct args *args);
 int cmd_kv_put(struct tool *tool, const struct args *args);
+int cmd_kv_merge(struct tool *tool, const struct args *args);
 int cmd_kv_del(struct tool *tool, const struct args *args);
 int cmd_kv_delrange(struct tool *tool, const struct args *args);
 int cmd_kv_scan(struct tool *tool, const struct args *args);
@@ -22,9 +23,11 @@ int cmd_import(struct tool *tool, const struct args *args);
 int cmd_export(struct tool *tool, const struct args *args);
 int cmd_backup(struct tool *tool, const struct args *args);
 int cmd_restore(struct tool *tool, const struct args *args);
+int cmd_bench(struct tool *tool, const struct args *args);
 int cmd_check(struct tool *tool, const struct args *args);
 int cmd_stat(struct tool *tool, const struct args *args);
 int cmd_checkpoint(struct tool *tool, const struct args *args);
+int cmd_vacuum(struct tool *tool, const struct args *args);
 int cmd_version(struct tool *tool, const struct args *args);
 int cmd_help(struct tool *tool, const struct args *args);
 
@@ -32,7 +35,7 @@ int cmd_help(struct tool *tool, const struct args *args);
 
 #define ACCEPT_IMPORT                                                                              \
     (ACCEPT(FORMAT) | ACCEPT(KEY) | ACCEPT(VALUE) | ACCEPT(SEPARATOR) | ACCEPT(NO_HEADER) |        \
-     ACCEPT(KEEP_GOING) | ACCEPT(BATCH) | ACCEPT(PROGRESS_FD) | ACCEPT(JSON))
+     ACCEPT(KEEP_GOING) | ACCEPT(BATCH) | ACCEPT(PROGRESS_FD) | ACCEPT(COMPRESSION) | ACCEPT(JSON))
 #define ACCEPT_EXPORT                                                                              \
     (ACCEPT(FORMAT) | ACCEPT(KEY) | ACCEPT(SEPARATOR) | ACCEPT(NO_HEADER) | ACCEPT(COLUMNS) |      \
      ACCEPT(DOCUMENTS) | ACCEPT(FORCE) | ACCEPT(JSON))
@@ -46,6 +49,8 @@ int import_into(struct tool *tool, sdb_db **db, const struct args *args, const c
 /* keyspace NULL: all of them, into a dump. */
 int export_from(struct tool *tool, sdb_db *db, const struct args *args, const char *keyspace,
                 const char *target);
+/* cmd_restore where options ask for more than the backup. */
+int restore_forward(struct tool *tool, const struct args *args);
 int backup_to(struct tool *tool, sdb_db *db, const char *target, bool json);
 /* Prints the counters of a database. */
 int stat_show(struct tool *tool, sdb_db *db, enum render_mode mode);

@@ -9,6 +9,8 @@
  */
 #include "tools/data.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/encode.h"
@@ -47,6 +49,39 @@ int data_keyspace(const struct tool *tool, sdb_db *db, const char *name,
     if (nearest_keyspace(db, name, meant))
         return tool_fail(tool, "there is no keyspace '%s'; did you mean '%s'?", name, meant);
     return tool_fail(tool, "there is no keyspace '%s'", name);
+}
+
+int data_keyspace_options(const struct tool *tool, const struct args *args,
+                          sdb_keyspace_options *out_options)
+{
+    const char *text = args_text(args, OPTION_COMPRESSION);
+    unsigned long level = 0;
+    char *end = NULL;
+
+    *out_options = SDB_KEYSPACE_OPTIONS_INIT;
+    if (!text || strcmp(text, "none") == 0) return STATUS_DONE;
+    if (strcmp(text, "lz4") == 0) {
+        out_options->compression = SDB_COMPRESSION_LZ4;
+        return STATUS_DONE;
+    }
+    if (strncmp(text, "zstd:", 5) == 0) level = strtoul(text + 5, &end, 10);
+    if (strcmp(text, "zstd") != 0 &&
+        (!end || *end || level < 1 || level > SDB_COMPRESSION_LEVEL_MAX))
+        return tool_misuse(tool, "--compression: '%s' is not none, lz4, zstd or zstd:1 to zstd:%u",
+                           text, SDB_COMPRESSION_LEVEL_MAX);
+    out_options->compression = SDB_COMPRESSION_ZSTD;
+    out_options->level = (unsigned)level;
+    return STATUS_DONE;
+}
+
+const char *data_compression(const sdb_keyspace_stats *stats)
+{
+    static char text[32];
+
+    if (stats->compression == SDB_COMPRESSION_LZ4) return "lz4";
+    if (stats->compression != SDB_COMPRESSION_ZSTD) return "none";
+    (void)snprintf(text, sizeof text, "zstd:%u", stats->level);
+    return text;
 }
 
 int data_not_found(const struct tool *tool, sdb_slice key, const char *keyspace)
@@ -139,4 +174,57 @@ int data_count(const struct tool *tool, sdb_txn *txn, sdb_keyspace *keyspace,
     if (status != SDB_END) return STATUS_FAILED;
     *out_count = count;
     return STATUS_DONE;
+}
+
+/* Reads a number in decimal as the 8 bytes of an operand. */
+static bool number_operand(sdb_slice text, uint8_t out[8])
+{
+    char room[32], *end;
+    long long number;
+
+    if (text.size == 0 || text.size >= sizeof room) return false;
+    memcpy(room, text.data, text.size);
+    room[text.size] = 0;
+    errno = 0;
+    number = strtoll(room, &end, 10);
+    if (errno || end != room + text.size || (*room != '-' && (*room < '0' || *room > '9')))
+        return false;
+    for (int i = 0; i < 8; i++) out[i] = (uint8_t)((unsigned long long)number >> 8 * i);
+    return true;
+}
+
+int data_merge(const struct tool *tool, sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
+               const char *merge_operator, sdb_slice operand, bool as_text)
+{
+    static const char *const names[] = {[SDB_MERGE_ADD] = "add", [SDB_MERGE_APPEND] = "append",
+                                        [SDB_MERGE_MAX] = "max", [SDB_MERGE_MIN] = "min",
+                                        [SDB_MERGE_UNION] = "union"};
+    struct bytebuf set = {.limit = (size_t)SDB_VALUE_MAX + 8};
+    unsigned number = SDB_MERGE_ADD;
+    uint8_t room[8];
+    sdb_status status;
+
+    while (number <= SDB_MERGE_UNION && strcmp(merge_operator, names[number]) != 0) number++;
+    if (number > SDB_MERGE_UNION)
+        return tool_misuse(tool, "there is no operator '%s'; it wants add, append, max, min or "
+                           "union", merge_operator);
+    if (number == SDB_MERGE_ADD && as_text) {
+        if (!number_operand(operand, room))
+            return tool_misuse(tool, "'%.*s' is no number of 64 bits", (int)operand.size,
+                               (const char *)operand.data);
+        operand = (sdb_slice){room, sizeof room};
+    }
+    if (number == SDB_MERGE_UNION) {
+        for (int i = 0; i < 4; i++) room[i] = (uint8_t)(operand.size >> 8 * i);
+        bytebuf_add(&set, room, 4);
+        bytebuf_add(&set, operand.data, operand.size);
+        if (set.failed) {
+            bytebuf_done(&set);
+            return tool_fail(tool, "there is no memory for an argument");
+        }
+        operand = (sdb_slice){bytebuf_text(&set), set.size};
+    }
+    status = sdb_merge(txn, keyspace, number, key, operand);
+    bytebuf_done(&set);
+    return status == SDB_OK ? STATUS_DONE : tool_fail_status(tool, status);
 }

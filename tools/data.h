@@ -31,10 +31,22 @@ extern const struct render_column data_columns[2]; /* key, value */
 /* Opens a keyspace. If it is not there: STATUS_FAILED, with the name that may have been meant. */
 int data_keyspace(const struct tool *tool, sdb_db *db, const char *name,
                   sdb_keyspace **out_keyspace);
+/* The options of a keyspace that is made, from --compression. */
+int data_keyspace_options(const struct tool *tool, const struct args *args,
+                          sdb_keyspace_options *out_options);
+/* "lz4", "zstd:3". Valid until the next call. */
+const char *data_compression(const sdb_keyspace_stats *stats);
 /* Puts the keyspace after `name` ("": the first of all) in its place. False after the last. */
 bool data_next_keyspace(sdb_db *db, char name[SDB_KEYSPACE_NAME_MAX + 1]);
 /* Says that `key` is not there. Always STATUS_FAILED. */
 int data_not_found(const struct tool *tool, sdb_slice key, const char *keyspace);
+
+/*
+ * Merges, with an operator by its name. The operand of add is a number in decimal if `as_text`,
+ * otherwise its 8 bytes; that of union is one element.
+ */
+int data_merge(const struct tool *tool, sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
+               const char *merge_operator, sdb_slice operand, bool as_text);
 
 /* Prints the entries of a view. STATUS_FAILED also when interrupted. */
 int data_scan(const struct tool *tool, sdb_txn *txn, sdb_keyspace *keyspace,

@@ -36,6 +36,7 @@ struct import {
     uint64_t batch; /* rows a commit; 0: one commit in all */
     uint64_t progress_fd;
     sdb_txn *txn;
+    sdb_keyspace_options how; /* of keyspaces that are made */
     sdb_keyspace *keyspace;
     uint64_t put, committed, bad, bytes;
     char **made; /* keyspaces that this import made */
@@ -94,7 +95,9 @@ static int take_options(struct import *job, struct rows_config *config)
     const struct args *args = job->args;
     bool table;
 
-    if (take_format(job, config) || take_separator(job, config)) return STATUS_MISUSED;
+    if (take_format(job, config) || take_separator(job, config) ||
+        data_keyspace_options(job->tool, args, &job->how))
+        return STATUS_MISUSED;
     table = config->format == FORMAT_CSV || config->format == FORMAT_TSV;
     config->header = !args_has(args, OPTION_NO_HEADER);
     config->key = args_text(args, OPTION_KEY);
@@ -132,7 +135,7 @@ static int enter_keyspace(struct import *job, const char *name)
 
     if (status == SDB_NOTFOUND) {
         if (remember_made(job, name)) return STATUS_FAILED;
-        status = sdb_keyspace_open(job->db, name, 0, &job->keyspace);
+        status = sdb_keyspace_make(job->db, name, &job->how, &job->keyspace);
     }
     return status == SDB_OK ? STATUS_DONE : tool_fail_status(job->tool, status);
 }

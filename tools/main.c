@@ -43,6 +43,17 @@ static const char export_details[] =
     "  lines     The keys alone.\n"
     "  dump      Binary, with checksums. Without KEYSPACE all keyspaces.\n"
     "A file that is there is not replaced without --force.";
+static const char bench_details[] =
+    "Makes a database in a folder of its own in DIR (the current folder), and removes it at the\n"
+    "end. It is filled in order and at random, overwritten, read at random, for keys that are not\n"
+    "there, forwards and backwards, from random places on, and emptied; fillsync then commits a\n"
+    "hundredth of the entries one by one, each on disk when the call returns. Every result is\n"
+    "verified. CPU is of the whole program, checkpoints included, for each operation; a step of a\n"
+    "scan is one, and a seek with the 10 entries behind it.";
+static const char restore_details[] =
+    "With --archive and --log the copy is rolled forward with the log that was kept while the\n"
+    "database was open with --archive, and with the log that a crash left: up to --until, or as\n"
+    "far as the log goes. FILE must be free then. What lacks is said; nothing is made in part.";
 static const char shell_details[] =
     "Reads commands from the terminal, or from standard input when that is none: then it ends at\n"
     "the first error with status 1. With COMMAND it runs that one command and ends. FILE is made\n"
@@ -66,6 +77,9 @@ const struct command commands[] = {
     {"kv put", "FILE KEYSPACE KEY VALUE",
      "Set a key to a value; file and keyspace are made if need be",
      bytes_details, ACCEPT_BYTES | ACCEPT_OPENING, 4, 4, cmd_kv_put},
+    {"kv merge", "FILE KEYSPACE KEY OPERATOR OPERAND",
+     "Merge into a value: add NUMBER, append, max, min BYTES, union ELEMENT",
+     bytes_details, ACCEPT_BYTES | ACCEPT_OPENING, 5, 5, cmd_kv_merge},
     {"kv del", "FILE KEYSPACE KEY",
      "Remove a key", bytes_details, ACCEPT_BYTES | ACCEPT_READING, 3, 3, cmd_kv_del},
     {"kv delrange", "FILE KEYSPACE",
@@ -88,7 +102,12 @@ const struct command commands[] = {
      NULL, ACCEPT(JSON) | ACCEPT_READING, 2, 2, cmd_backup},
     {"restore", "BACKUP FILE",
      "Verify a backup, copy it to FILE, and verify the copy",
-     NULL, ACCEPT(FORCE) | ACCEPT(JSON), 2, 2, cmd_restore},
+     restore_details, ACCEPT(FORCE) | ACCEPT(ARCHIVE) | ACCEPT(LOG) | ACCEPT(UNTIL) | ACCEPT(JSON),
+     2, 2, cmd_restore},
+    {"bench", "[DIR]",
+     "Measure this machine with a database of its own, in about 20 seconds",
+     bench_details, ACCEPT(NUM) | ACCEPT(VALUE_SIZE) | ACCEPT(CACHE) | ACCEPT(JSON), 0, 1,
+     cmd_bench},
     {"check", "FILE",
      "Read a database that is not open and verify every byte in use",
      "Prints \"sound\" and what was read, or each thing that is damaged, with status 1.",
@@ -98,6 +117,9 @@ const struct command commands[] = {
     {"checkpoint", "FILE",
      "Recover if need be, and write everything into the database file",
      NULL, ACCEPT(JSON) | (ACCEPT_READING & ~ACCEPT(READONLY)), 1, 1, cmd_checkpoint},
+    {"vacuum", "FILE",
+     "Give free space in the file back to the file system",
+     NULL, ACCEPT(HOLES) | ACCEPT(JSON) | (ACCEPT_READING & ~ACCEPT(READONLY)), 1, 1, cmd_vacuum},
     {"version", "", "Print the version", NULL, ACCEPT(JSON), 0, 0, cmd_version},
     {"help", "[COMMAND]", "List the commands, or describe one", NULL, 0, 0, 2, cmd_help},
     {NULL, NULL, NULL, NULL, 0, 0, 0, NULL},
@@ -146,10 +168,11 @@ static int unknown_kv(const struct tool *tool, const char *name)
 {
     const char *meant = suggest(name, 1);
 
-    if (!*name) return tool_misuse(tool, "kv wants one of get, put, del, delrange, scan, count");
+    if (!*name)
+        return tool_misuse(tool, "kv wants one of get, put, merge, del, delrange, scan, count");
     if (meant) return tool_misuse(tool, "there is no 'kv %s'; did you mean 'kv %s'?", name, meant);
-    return tool_misuse(tool, "there is no 'kv %s'; it wants get, put, del, delrange, scan or count",
-                       name);
+    return tool_misuse(tool, "there is no 'kv %s'; it wants get, put, merge, del, delrange, scan "
+                       "or count", name);
 }
 
 /* Whether `name` can be a database: it is there, or it looks like a path. */

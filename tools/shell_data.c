@@ -78,6 +78,18 @@ static int run_put(struct shell *shell, const struct args *args)
     return answer(shell, status);
 }
 
+static int run_merge(struct shell *shell, const struct args *args)
+{
+    const struct word *first = NULL;
+    const char *name = NULL;
+    sdb_keyspace *keyspace;
+    int done = take_operands(shell, args, 3, &name, &first);
+
+    if (!done) done = answer(shell, sdb_keyspace_open(shell->db, name, 0, &keyspace));
+    return done ? done : data_merge(shell->tool, shell->txn, keyspace, slice_of(&first[0]),
+                                    first[1].text, slice_of(&first[2]), true);
+}
+
 /* Prints what `get` found. */
 static int show_value(const struct shell *shell, sdb_slice key, sdb_slice value)
 {
@@ -239,10 +251,12 @@ static int run_count(struct shell *shell, const struct args *args)
 
 static int run_create(struct shell *shell, const struct args *args)
 {
+    sdb_keyspace_options options;
     sdb_keyspace *keyspace;
+    int done = data_keyspace_options(shell->tool, args, &options);
 
-    return answer(shell, sdb_keyspace_open(shell->db, args->operand[0].text, SDB_KEYSPACE_MUST_MAKE,
-                                           &keyspace));
+    if (done) return done;
+    return answer(shell, sdb_keyspace_make(shell->db, args->operand[0].text, &options, &keyspace));
 }
 
 static int run_drop(struct shell *shell, const struct args *args)
@@ -355,6 +369,9 @@ const struct shell_command shell_data_commands[] = {
     {{"put", "[KEYSPACE] KEY VALUE",
       "Set a key to a value, and make the keyspace if need be",
       NULL, 0, 2, 3, NULL}, run_put, true},
+    {{"merge", "[KEYSPACE] KEY OPERATOR OPERAND",
+      "Merge into a value: add NUMBER, append, max, min BYTES, union ELEMENT",
+      NULL, 0, 3, 4, NULL}, run_merge, true},
     {{"get", "[KEYSPACE] KEY", "Print the value of a key", NULL, 0, 1, 2, NULL}, run_get, true},
     {{"del", "[KEYSPACE] KEY", "Remove a key", NULL, 0, 1, 2, NULL}, run_del, true},
     {{"delrange", "[KEYSPACE]",
@@ -364,7 +381,8 @@ const struct shell_command shell_data_commands[] = {
     {{"count", "[KEYSPACE]",
       "Count entries", NULL, ACCEPT_RANGE | ACCEPT(APPROX), 0, 1, NULL}, run_count, true},
     {{"create", "KEYSPACE",
-      "Make a keyspace, at once and by itself", NULL, 0, 1, 1, NULL}, run_create, false},
+      "Make a keyspace, at once and by itself",
+      NULL, ACCEPT(COMPRESSION), 1, 1, NULL}, run_create, false},
     {{"drop", "KEYSPACE",
       "Remove a keyspace and all it holds, at once and by itself",
       NULL, 0, 1, 1, NULL}, run_drop, true},

@@ -65,6 +65,7 @@ struct wal_options {
     uint64_t first_lsn; /* where the log begins; a multiple of 8 */
     /* Most bytes of a segment file; the first has WAL_SEGMENT_LEAST, then they double. */
     uint64_t segment_bytes;
+    const char *archive; /* copied; NULL: segments are not kept. See wal_archive.h */
 };
 
 /* Bytes to append; a body is the concatenation of several. */
@@ -108,8 +109,9 @@ uint64_t sdb__wal_durable(struct wal *wal); /* everything before it is durable *
 
 /*
  * Says that nothing before `lsn` will be read again: segments wholly before it are kept for reuse
- * (at most two) or removed. Those that are not yet written, or being synced just now, wait for the
- * next trim.
+ * (at most two) or removed, once they are in the archive if there is one. Those that are not yet
+ * written, or being synced just now, wait for the next trim; so do those that the archive does not
+ * take, and then its failure is the answer. One thread at a time.
  */
 SDB_MUST_USE sdb_status sdb__wal_trim(struct wal *wal, uint64_t lsn);
 
@@ -128,6 +130,7 @@ struct wal_stats {
     uint64_t syncs;         /* of segments with records */
     uint64_t written_bytes; /* of records */
     uint64_t segments;      /* in the log now; those kept for reuse do not count */
+    uint64_t first_lsn;     /* of the oldest of them */
 };
 void sdb__wal_stats(struct wal *wal, struct wal_stats *out_stats);
 
@@ -156,13 +159,25 @@ struct wal_replay {
  * end of the log) on. SDB_NOTFOUND: there is no folder, or no segment of this log that holds
  * from_lsn. SDB_CORRUPT: a record that had been durable is damaged (what came before it was
  * delivered), or a segment between others is missing. Segments of other logs or databases are
- * passed over. Writes nothing. `body` and `progress` may be NULL.
+ * passed over. Writes nothing. `body` and `progress` may be NULL. *out_replay is filled for
+ * SDB_OK, SDB_CORRUPT, and SDB_END, with which `body` may end the reading early.
  */
 SDB_MUST_USE sdb_status sdb__wal_replay(struct io *io, const sdb_allocator *allocator,
                                         const char *folder, const struct wal_identity *identity,
                                         uint64_t from_lsn, wal_body_fn body,
                                         sdb_progress_fn progress, void *context,
                                         struct wal_replay *out_replay);
+
+/*
+ * The same for a log whose segments lie in two folders: each is taken from the first one that has
+ * it. folders[1] may be NULL.
+ */
+SDB_MUST_USE sdb_status sdb__wal_replay_both(struct io *io, const sdb_allocator *allocator,
+                                             const char *const folders[2],
+                                             const struct wal_identity *identity,
+                                             uint64_t from_lsn, wal_body_fn body,
+                                             sdb_progress_fn progress, void *context,
+                                             struct wal_replay *out_replay);
 
 /*
  * Finds the log of a database that holds `lsn` by its segments alone, for when the superblock that

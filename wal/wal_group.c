@@ -191,6 +191,7 @@ void sdb__wal_stats(struct wal *wal, struct wal_stats *out_stats)
 {
     pthread_mutex_lock(&wal->mutex);
     *out_stats = wal->stats;
+    out_stats->first_lsn = wal->head->first_lsn;
     pthread_mutex_unlock(&wal->mutex);
 }
 
@@ -218,6 +219,7 @@ static struct wal_segment *detach_locked(struct wal *wal, uint64_t lsn)
     while (wal->head != wal->current && wal_segment_end(wal->head) <= limit) {
         struct wal_segment *segment = wal->head;
 
+        if (wal->archive && !segment->archived) break;
         if (segment == wal->settled) {
             if (wal->leading) break;
             wal->settled = segment->next;
@@ -235,12 +237,16 @@ static struct wal_segment *detach_locked(struct wal *wal, uint64_t lsn)
 sdb_status sdb__wal_trim(struct wal *wal, uint64_t lsn)
 {
     struct wal_segment *gone = NULL;
-    sdb_status status;
+    sdb_status status, archived = SDB_OK;
 
     pthread_mutex_lock(&wal->mutex);
     status = sdb__wal_group_alive_locked(wal);
+    pthread_mutex_unlock(&wal->mutex);
+    if (status == SDB_OK && wal->archive) archived = sdb__wal_archive_before(wal, lsn);
+    pthread_mutex_lock(&wal->mutex);
     if (status == SDB_OK) gone = detach_locked(wal, lsn);
     pthread_mutex_unlock(&wal->mutex);
+    if (status == SDB_OK) status = archived;
     while (gone) {
         struct wal_segment *next = gone->next;
         char path[WAL_PATH_MAX];

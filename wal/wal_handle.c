@@ -11,6 +11,7 @@
 #include "wal/wal_internal.h"
 
 #include <string.h>
+#include <time.h>
 #include "engine/base/mem.h"
 #include "engine/base/status.h"
 
@@ -44,6 +45,10 @@ static sdb_status fill_handle(struct wal *wal, const struct wal_options *options
 {
     wal->folder = sdb__mem_strdup(wal->allocator, options->folder);
     if (!wal->folder) return SDB_NOMEM;
+    if (options->archive) {
+        wal->archive = sdb__mem_strdup(wal->allocator, options->archive);
+        if (!wal->archive) return SDB_NOMEM;
+    }
     for (int i = 0; i < 2; i++) {
         wal->buffers[i].data = sdb__mem_alloc(wal->allocator, WAL_BUFFER_LEAST);
         if (!wal->buffers[i].data) return SDB_NOMEM;
@@ -57,6 +62,19 @@ static sdb_status fill_handle(struct wal *wal, const struct wal_options *options
     wal->wants_segment = true;
     wal->stats.segments = 1;
     return SDB_OK;
+}
+
+/* One whose waits go by the clock that only goes forward. */
+static bool init_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t monotonic;
+    bool done;
+
+    if (pthread_condattr_init(&monotonic) != 0) return false;
+    done = pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0 &&
+           pthread_cond_init(condition, &monotonic) == 0;
+    pthread_condattr_destroy(&monotonic);
+    return done;
 }
 
 sdb_status sdb__wal_begin(const struct wal_options *options, struct wal **out_wal)
@@ -77,7 +95,7 @@ sdb_status sdb__wal_begin(const struct wal_options *options, struct wal **out_wa
         sdb__mem_free(options->allocator, wal);
         return FAIL(SDB_NOMEM, "the system refused a mutex");
     }
-    if (pthread_cond_init(&wal->changed, NULL) != 0) {
+    if (!init_condition(&wal->changed)) {
         pthread_mutex_destroy(&wal->mutex);
         sdb__mem_free(options->allocator, wal);
         return FAIL(SDB_NOMEM, "the system refused a condition variable");
@@ -109,6 +127,7 @@ void sdb__wal_close(struct wal *wal)
     for (int i = 0; i < 2; i++) sdb__mem_free(allocator, wal->buffers[i].data);
     pthread_cond_destroy(&wal->changed);
     pthread_mutex_destroy(&wal->mutex);
+    sdb__mem_free(allocator, wal->archive);
     sdb__mem_free(allocator, wal->folder);
     sdb__mem_free(allocator, wal);
 }

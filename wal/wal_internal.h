@@ -47,6 +47,7 @@ struct wal_segment {
     bool fresh; /* stored to through the map since a leader last looked */
     uint8_t *map;      /* the file as memory; NULL: not mapped */
     size_t map_ready;  /* bytes of it that have been fetched for writing */
+    bool archived;
 };
 
 /* A contiguous piece of a buffer that goes to one segment. */
@@ -69,6 +70,7 @@ struct wal {
     char *folder;
     struct wal_identity identity;
     uint64_t segment_bytes;
+    char *archive; /* NULL: none */
 
     /* the maker's: whoever has set `making` */
     struct io_queue *make_queue;
@@ -114,6 +116,11 @@ SDB_MUST_USE sdb_status sdb__wal_segment_clear(struct io *io, const char *folder
 /* Closes its file and its map, if they are open. */
 void sdb__wal_segment_close(struct wal_segment *segment);
 void sdb__wal_segment_free(struct wal *wal, struct wal_segment *segment); /* NULL is allowed */
+
+/* ---- wal_archive.c ------------------------------------------------------------------------- */
+
+/* Archives the segments that end before `lsn` and are durable. The log has an archive. */
+SDB_MUST_USE sdb_status sdb__wal_archive_before(struct wal *wal, uint64_t lsn);
 
 /* ---- wal_group.c: writing and syncing ------------------------------------------------------ */
 

@@ -153,13 +153,15 @@ static sdb_status replay(struct replaying *p, uint64_t from_lsn)
     return SDB_OK;
 }
 
-sdb_status sdb__wal_replay(struct io *io, const sdb_allocator *allocator, const char *folder,
-                           const struct wal_identity *identity, uint64_t from_lsn, wal_body_fn body,
-                           sdb_progress_fn progress, void *context, struct wal_replay *out_replay)
+sdb_status sdb__wal_replay_both(struct io *io, const sdb_allocator *allocator,
+                                const char *const folders[2], const struct wal_identity *identity,
+                                uint64_t from_lsn, wal_body_fn body, sdb_progress_fn progress,
+                                void *context, struct wal_replay *out_replay)
 {
     struct replaying p = {.r = {.io = io,
                                 .allocator = allocator,
-                                .folder = folder,
+                                .folder = folders[0],
+                                .more = folders[1],
                                 .identity = *identity,
                                 .progress = progress,
                                 .context = context},
@@ -172,6 +174,16 @@ sdb_status sdb__wal_replay(struct io *io, const sdb_allocator *allocator, const 
     status = replay(&p, from_lsn);
     sdb__buffer_done(allocator, &p.parts);
     sdb__wal_window_done(&p.r);
-    if (status == SDB_OK) *out_replay = p.result;
+    if (status == SDB_OK || status == SDB_END || status == SDB_CORRUPT) *out_replay = p.result;
     return status;
+}
+
+sdb_status sdb__wal_replay(struct io *io, const sdb_allocator *allocator, const char *folder,
+                           const struct wal_identity *identity, uint64_t from_lsn, wal_body_fn body,
+                           sdb_progress_fn progress, void *context, struct wal_replay *out_replay)
+{
+    const char *const folders[2] = {folder, NULL};
+
+    return sdb__wal_replay_both(io, allocator, folders, identity, from_lsn, body, progress, context,
+                                out_replay);
 }

@@ -25,6 +25,7 @@ struct wal_reader {
     struct io *io;
     const sdb_allocator *allocator;
     const char *folder;
+    const char *more; /* where segments are looked for that are not in the folder, or NULL */
     struct wal_identity identity;
     struct io_queue *queue;
 
@@ -68,6 +69,8 @@ SDB_MUST_USE sdb_status sdb__wal_window_survey(struct wal_reader *r, uint64_t fr
  */
 SDB_MUST_USE sdb_status sdb__wal_window_next(struct wal_reader *r, uint64_t number, uint64_t lsn,
                                              enum wal_found *out_found);
+/* Lists the segment files into r->numbers; of a folder that is not there there are none. */
+SDB_MUST_USE sdb_status sdb__wal_window_list(struct wal_reader *r);
 void sdb__wal_window_done(struct wal_reader *r);
 
 /* ---- wal_damage.c ------------------------------------------------------------------------- */

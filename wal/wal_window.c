@@ -56,7 +56,9 @@ static sdb_status judge_header(struct wal_reader *r, uint64_t number, const uint
     return SDB_OK;
 }
 
-sdb_status sdb__wal_window_open(struct wal_reader *r, uint64_t number, enum wal_found *out_found)
+/* The same for one of the folders. */
+static sdb_status open_in(struct wal_reader *r, const char *folder, uint64_t number,
+                          enum wal_found *out_found)
 {
     uint8_t bytes[WAL_SEGMENT_HEADER];
     char path[WAL_PATH_MAX];
@@ -66,7 +68,7 @@ sdb_status sdb__wal_window_open(struct wal_reader *r, uint64_t number, enum wal_
     sdb__io_close(r->file);
     r->file = NULL;
     r->window_size = 0;
-    TRY(sdb__wal_segment_path(r->folder, number, path));
+    TRY(sdb__wal_segment_path(folder, number, path));
     status = sdb__io_open(r->io, path, 0, &r->file);
     if (status == SDB_NOTFOUND) {
         *out_found = WAL_FOUND_NONE;
@@ -77,6 +79,13 @@ sdb_status sdb__wal_window_open(struct wal_reader *r, uint64_t number, enum wal_
     TRY(read_some(r, 0, bytes, &size));
     memset(bytes + size, 0, sizeof bytes - size);
     return judge_header(r, number, bytes, out_found);
+}
+
+sdb_status sdb__wal_window_open(struct wal_reader *r, uint64_t number, enum wal_found *out_found)
+{
+    TRY(open_in(r, r->folder, number, out_found));
+    if (*out_found == WAL_FOUND_OURS || !r->more) return SDB_OK;
+    return open_in(r, r->more, number, out_found);
 }
 
 sdb_status sdb__wal_window_get(struct wal_reader *r, uint64_t offset, size_t size,
@@ -123,11 +132,20 @@ static void weigh(struct wal_reader *r, uint64_t number, uint64_t from_lsn)
     if (first <= from_lsn && from_lsn <= end && number > r->holder) r->holder = number;
 }
 
+sdb_status sdb__wal_window_list(struct wal_reader *r)
+{
+    sdb_status status = sdb__io_folder_list(r->io, r->folder, note_number, r), more;
+
+    if (!r->more || (status != SDB_OK && status != SDB_NOTFOUND)) return status;
+    more = sdb__io_folder_list(r->io, r->more, note_number, r);
+    return more == SDB_NOTFOUND ? status : more;
+}
+
 sdb_status sdb__wal_window_survey(struct wal_reader *r, uint64_t from_lsn)
 {
     uint64_t suspect = 0; /* a damaged one that is this log's by its header */
 
-    TRY(sdb__io_folder_list(r->io, r->folder, note_number, r));
+    TRY(sdb__wal_window_list(r));
     for (size_t i = 0; i < r->count; i++) {
         uint64_t number = r->numbers[i];
         enum wal_found found;

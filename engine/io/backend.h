@@ -84,10 +84,26 @@ void sdb__io_cancel(struct io_op *op);
 
 /*
  * Sets an operation to its beginning, and ends it where there is nothing to do: no bytes, a range
- * that no file can have (SDB_IO, EINVAL), a change to a file that is open for reading (SDB_IO,
+ * that no file can have (SDB_IO, EINVAL), one not in whole blocks for direct I/O (SDB_INVALID), a
+ * change to a file that is open for reading (SDB_IO,
  * EBADF). True if the backend has to run it.
  */
 bool sdb__io_judge(struct io_op *op);
+
+/* Counts an ended operation; sdb__io_finish does it too. */
+void sdb__io_count(const struct io_op *op);
+
+/* ---- direct.c ---- */
+
+/* False for an operation on a direct file whose offset, size or memory is not in whole blocks. */
+bool sdb__direct_is_right(const struct io_op *op);
+/*
+ * True if a direct operation stopped inside a block: there the file ends, and carrying on from
+ * there is not possible.
+ */
+bool sdb__direct_is_cut(const struct io_op *op);
+/* Runs one operation now, through a buffer if need be. */
+void sdb__direct_run(struct io_op *op);
 
 /* Appends an ended operation to the done list and counts it. */
 void sdb__io_finish(struct io_queue *queue, struct io_op *op);

@@ -248,11 +248,17 @@ bool sdb__io_judge(struct io_op *op)
         sdb__io_end(op, EINVAL);
         return false;
     }
+    if (!sdb__direct_is_right(op)) {
+        op->status = SDB_INVALID;
+        op->error = EINVAL;
+        return false;
+    }
     return op->size > 0;
 }
 
-static void count_op(struct io *io, const struct io_op *op)
+void sdb__io_count(const struct io_op *op)
 {
+    struct io *io = op->file->io;
     enum io_counter counter;
 
     if (op->status == SDB_CANCELLED) return;
@@ -269,7 +275,7 @@ static void count_op(struct io *io, const struct io_op *op)
 
 void sdb__io_finish(struct io_queue *queue, struct io_op *op)
 {
-    count_op(queue->io, op);
+    sdb__io_count(op);
     op->next_ = NULL;
     *queue->done_tail = op;
     queue->done_tail = &op->next_;
@@ -364,19 +370,22 @@ static void run_window(struct io_queue *queue, struct io_op *ops, size_t count)
 
 sdb_status sdb__io_run(struct io_queue *queue, struct io_op *ops, size_t count)
 {
-    bool broken = false;
+    bool broken = false, all_right = true;
 
     assert(queue->done_count == 0);
     if (count == 1) {
-        if (sdb__io_judge(ops)) queue->io->backend->run(ops);
-        count_op(queue->io, ops);
+        sdb__direct_run(ops);
         return ops->status == SDB_OK ? SDB_OK : sdb__io_fail(ops);
     }
+    for (size_t i = 0; i < count; i++) all_right = all_right && sdb__direct_is_right(&ops[i]);
     for (size_t i = 0; i < count;) {
         size_t part = count - i < RUN_WINDOW ? count - i : RUN_WINDOW;
 
         if (broken) { /* the link across two windows */
             sdb__io_cancel(&ops[i]);
+            part = 1;
+        } else if (!all_right) {
+            sdb__direct_run(&ops[i]);
             part = 1;
         } else {
             run_window(queue, ops + i, part);
@@ -398,6 +407,8 @@ static const char *advice(const struct io_op *op)
     if (op->status == SDB_NOMEM) return "give the process more memory";
     if (op->error == EFBIG) return "the file would pass the largest size that is allowed for it";
     if (op->status == SDB_FULL) return "free some space on that disk, or raise the quota";
+    if (op->status == SDB_INVALID && (op->kind == IO_READ || op->kind == IO_WRITE))
+        return "direct I/O moves whole blocks of 512 bytes";
     if (op->status == SDB_INVALID) return "this file system cannot do that";
     if (op->error == EBADF) return "the file is open for reading only";
     if (op->kind == IO_SYNC) return "the disk may be failing: close the database and open it again";

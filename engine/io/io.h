@@ -43,9 +43,10 @@ enum { IO_LINK = 1 << 0 };
 /*
  * One operation. The caller owns it and its memory, and leaves both alone until it has come back.
  * `status` is SDB_OK, SDB_IO (`error` is the errno), SDB_FULL (no space, quota or file too large)
- * or SDB_CANCELLED; on a RAM disk also SDB_NOMEM, when the allocator refused. `done` is the number
- * of bytes moved; for IO_READ it is below `size` only at end of file. IO_ALLOCATE and IO_PUNCH
- * answer SDB_INVALID where the file system cannot do them.
+ * or SDB_CANCELLED; on a RAM disk, or when direct I/O needs a buffer, also SDB_NOMEM. `done` is the
+ * number of bytes moved; for IO_READ it is below `size` only at end of file. IO_ALLOCATE and
+ * IO_PUNCH answer SDB_INVALID where the file system cannot do them, reads and writes where direct
+ * I/O cannot.
  */
 struct io_op {
     struct io_file *file;
@@ -65,8 +66,17 @@ struct io_op {
 enum {
     IO_OPEN_WRITE = 1 << 0,  /* for writing too; otherwise for reading only */
     IO_OPEN_CREATE = 1 << 1, /* make it if it is not there */
-    IO_OPEN_NEW = 1 << 2     /* with CREATE: SDB_EXISTS if it is there */
+    IO_OPEN_NEW = 1 << 2,    /* with CREATE: SDB_EXISTS if it is there */
+    IO_OPEN_DIRECT = 1 << 3  /* past the kernel's cache; SDB_INVALID where that cannot be done */
 };
+
+/*
+ * Direct I/O. Offsets are multiples of IO_BLOCK; so are sizes and addresses of memory where
+ * operations are submitted. sdb__io_run and the plain calls take any size and memory: they move
+ * what is not aligned through a buffer, one operation after the other, and fill the last block of a
+ * write up with zeros. What breaks the rule comes back as SDB_INVALID, from every backend.
+ */
+enum { IO_BLOCK = 512 };
 
 /* What may be asked for with sdb__io_lock. */
 enum io_lock { IO_LOCK_SHARED, IO_LOCK_EXCLUSIVE };

@@ -33,6 +33,7 @@ static int transfer(struct io_op *op, int fd)
             moved = pwrite(fd, memory + op->done, op->size - op->done, offset);
         if (moved > 0) {
             op->done += (size_t)moved;
+            if (sdb__direct_is_cut(op)) return op->kind == IO_READ ? 0 : EIO;
         } else if (moved == 0) {
             /* The end of the file; or nothing was written, without a reason. */
             return op->kind == IO_READ ? 0 : EIO;

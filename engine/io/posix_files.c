@@ -106,6 +106,29 @@ static int open_retrying(const char *path, int flags)
 }
 
 /*
+ * Turns the kernel's cache off for a file. Where the kernel tells what direct I/O wants there, that
+ * must not be more than our blocks.
+ */
+static sdb_status make_direct(const char *path, int fd)
+{
+#ifdef STATX_DIOALIGN
+    struct statx about;
+
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &about) == 0 &&
+        (about.stx_mask & STATX_DIOALIGN) &&
+        (about.stx_dio_offset_align > IO_BLOCK || about.stx_dio_mem_align > IO_BLOCK))
+        return FAIL(SDB_INVALID, "cannot open %s for direct I/O: its disk wants blocks of %u "
+                    "bytes, and they have %d here; open it without direct I/O", path,
+                    about.stx_dio_offset_align > about.stx_dio_mem_align
+                        ? about.stx_dio_offset_align : about.stx_dio_mem_align, IO_BLOCK);
+#endif
+    if (fcntl(fd, F_SETFL, O_DIRECT) != 0)
+        return FAIL(SDB_INVALID, "cannot open %s for direct I/O: %s; its file system cannot do it: "
+                    "open it without direct I/O", path, strerror(errno));
+    return SDB_OK;
+}
+
+/*
  * Opened with O_NONBLOCK, so that a FIFO cannot hang us; regular files do not need it afterwards
  * (and io_uring would answer EAGAIN for them).
  */
@@ -136,6 +159,14 @@ static sdb_status open_regular(const char *path, unsigned flags, int *out_fd)
         error = errno;
         (void)close(fd);
         return fail_name("open", path, error);
+    }
+    if (flags & IO_OPEN_DIRECT) {
+        sdb_status status = make_direct(path, fd);
+
+        if (status != SDB_OK) {
+            (void)close(fd);
+            return status;
+        }
     }
     *out_fd = fd;
     return SDB_OK;

@@ -206,7 +206,7 @@ static bool judge_answer(struct chain *chain, bool is_first)
     if (!moves_bytes(op)) return true;
     op->done += (size_t)answer;
     if (op->done == op->size) return true;
-    if (answer == 0) { /* end of file; nothing written without a reason */
+    if (answer == 0 || sdb__direct_is_cut(op)) { /* end of file; nothing written without a reason */
         sdb__io_end(op, op->kind == IO_READ ? 0 : EIO);
         return true;
     }

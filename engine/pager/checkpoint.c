@@ -241,6 +241,7 @@ sdb_status sdb__pager_checkpoint_finish(struct pager *p, const struct superblock
         return status;
     }
     next.sequence++;
+    next.features |= atomic_load(&p->features);
     next.lsn = state->lsn;
     next.commit = state->commit;
     next.log_id = state->log_id;
@@ -272,6 +273,7 @@ sdb_status sdb__pager_announce_log(struct pager *p, uint64_t log_id, uint64_t ls
     sdb_status status;
 
     next.sequence++;
+    next.features |= atomic_load(&p->features);
     next.log_id = log_id;
     next.lsn = lsn;
     next.written_ms = sdb__pager_now_ms();

@@ -91,14 +91,12 @@ sdb_status sdb__pager_extent_adopt(struct pager *p, const struct extent *extent,
     return status;
 }
 
-sdb_status sdb__pager_extent_find(struct pager *p, uint64_t id, uint64_t size,
-                                  struct extent *out_extent)
+/* The extent that has an id. Under map_lock. */
+static sdb_status find_locked(struct pager *p, uint64_t id, uint64_t size,
+                              struct extent *out_extent)
 {
-    struct map_entry entry;
+    struct map_entry entry = sdb__map_get(&p->map, id);
 
-    (void)pthread_mutex_lock(&p->map_lock);
-    entry = sdb__map_get(&p->map, id);
-    (void)pthread_mutex_unlock(&p->map_lock);
     if (entry.place == 0 || place_kind(entry.place) != PLACE_EXTENT ||
         place_blocks(entry.place) != (size + SPACE_BLOCK - 1) / SPACE_BLOCK)
         return FAIL(SDB_CORRUPT, "%s: extent %llu of %llu bytes is referred to, but there is no "
@@ -109,15 +107,27 @@ sdb_status sdb__pager_extent_find(struct pager *p, uint64_t id, uint64_t size,
     return SDB_OK;
 }
 
+sdb_status sdb__pager_extent_find(struct pager *p, uint64_t id, uint64_t size,
+                                  struct extent *out_extent)
+{
+    sdb_status status;
+
+    (void)pthread_mutex_lock(&p->map_lock);
+    status = find_locked(p, id, size, out_extent);
+    (void)pthread_mutex_unlock(&p->map_lock);
+    return status;
+}
+
 sdb_status sdb__pager_extent_detach(struct pager *p, uint64_t id, uint64_t size,
                                     struct extent *out_extent)
 {
     struct extent extent;
     sdb_status status;
 
-    TRY(sdb__pager_extent_find(p, id, size, &extent));
-    (void)pthread_mutex_lock(&p->map_lock);
-    status = sdb__map_set(&p->map, id, (struct map_entry){0, 0}, p->map.epoch, true);
+    (void)pthread_mutex_lock(&p->map_lock); /* once: it may be moved between two lockings */
+    status = find_locked(p, id, size, &extent);
+    if (status == SDB_OK)
+        status = sdb__map_set(&p->map, id, (struct map_entry){0, 0}, p->map.epoch, true);
     if (status == SDB_OK) sdb__pool_give_id_locked(p, id);
     (void)pthread_mutex_unlock(&p->map_lock);
     if (status == SDB_OK) *out_extent = extent;

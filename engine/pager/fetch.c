@@ -9,7 +9,8 @@
  *   the word is latched exclusively while the verdict is found, and the map then still says what it
  *   said when the read began: a place that is given up meanwhile may get other bytes, but is then
  *   not the page's any more.
- * Costs: one read of page_size bytes. Not here: choosing victims (pool.c), waiting (latch.c).
+ * Costs: one read of page_size bytes; of a packed page fewer, which are unpacked in the frame.
+ * Not here: choosing victims (pool.c), waiting (latch.c).
  */
 #include "engine/pager/fetch.h"
 
@@ -24,29 +25,42 @@ static sdb_status prepare(struct pager *p, struct fetch *f)
     (void)pthread_mutex_lock(&p->map_lock);
     f->entry = sdb__map_get(&p->map, f->id);
     (void)pthread_mutex_unlock(&p->map_lock);
-    if (f->entry.place == 0 || place_kind(f->entry.place) != PLACE_PAGE)
+    if (!place_is_page(f->entry.place))
         return FAIL(SDB_CORRUPT, "%s: page %llu is referred to, but there is no such page: run "
                     "sdb check, restore a backup", sdb__io_path(p->options.file),
                     (unsigned long long)f->id);
-    TRY(sdb__pool_frame(p, &f->frame));
+    TRY(sdb__pool_frame(p, f->id, &f->frame));
     f->op = (struct io_op){.file = p->options.file, .kind = IO_READ,
-                           .memory = frame_data(p, f->frame), .size = p->page_size,
+                           .memory = frame_data(p, f->frame),
+                           .size = (size_t)place_bytes(f->entry.place),
                            .offset = place_offset(f->entry.place)};
     return SDB_OK;
 }
 
-/* What was read is the page, or why not. */
+/* Turns packed bytes that were read into the page. *out_wrong: NULL, or why that cannot be. */
+static sdb_status unpack(struct pager *p, const struct fetch *f, const char **out_wrong)
+{
+    struct pack_room *room = sdb__pool_room_get(p);
+
+    if (!room) return SDB_NOMEM;
+    *out_wrong = sdb__unpack(room, frame_data(p, f->frame), f->op.size);
+    sdb__pool_room_put(p, room);
+    return SDB_OK;
+}
+
+/* What was read is made the page, or it is said why not. */
 static sdb_status judge(struct pager *p, const struct fetch *f)
 {
     const uint8_t *data = frame_data(p, f->frame);
-    const char *wrong;
+    const char *wrong = NULL;
 
-    if (sdb__digest(data, p->page_size, 0) != f->entry.checksum && !MUTANT(page_checksum_ignored))
+    if (sdb__digest(data, f->op.size, 0) != f->entry.checksum && !MUTANT(page_checksum_ignored))
         return FAIL(SDB_CORRUPT, "%s: page %llu at byte %llu is damaged (checksum): run sdb "
                     "check, restore a backup", sdb__io_path(p->options.file),
                     (unsigned long long)f->id,
                     (unsigned long long)place_offset(f->entry.place));
-    wrong = p->options.verify ? p->options.verify(data, p->page_size, f->id) : NULL;
+    if (place_kind(f->entry.place) == PLACE_PACKED) TRY(unpack(p, f, &wrong));
+    if (!wrong && p->options.verify) wrong = p->options.verify(data, p->page_size, f->id);
     if (wrong)
         return FAIL(SDB_CORRUPT, "%s: page %llu makes no sense (%s): run sdb check, restore "
                     "a backup", sdb__io_path(p->options.file), (unsigned long long)f->id, wrong);
@@ -58,7 +72,6 @@ static void publish(struct pager *p, const struct fetch *f, uint64_t latch)
     struct frame *frame = &p->frames[f->frame];
 
     atomic_store_explicit(&frame->dirty, false, memory_order_relaxed);
-    atomic_store_explicit(&frame->recent, true, memory_order_relaxed);
     atomic_store_explicit(&frame->id, f->id, memory_order_relaxed);
     sdb__pool_count_miss(p);
     atomic_store_explicit(&p->words[f->id], f->word | ((uint64_t)f->frame + 1) | latch,

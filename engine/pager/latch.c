@@ -106,12 +106,12 @@ static sdb_status latch_page(struct pager *p, uint64_t id, bool exclusive, struc
         word = atomic_load_explicit(at, memory_order_relaxed);
     }
     count(&my_counters(p)->hits, 1);
+    frame_touch(p, (uint32_t)(word & WORD_FRAME_MASK) - 1);
 latched:
     /* an optimistic reader that sees one of our changes sees that the word has changed, too */
     if (exclusive) atomic_thread_fence(memory_order_release);
     out_page->data = frame_data(p, (uint32_t)(word & WORD_FRAME_MASK) - 1);
     out_page->id = id;
-    frame_touch(&p->frames[(word & WORD_FRAME_MASK) - 1]);
     return SDB_OK;
 }
 
@@ -211,6 +211,7 @@ sdb_status sdb__pool_take_id(struct pager *p, uint64_t *out_id)
     } else {
         status = sdb__map_reach(&p->map, p->next_id);
         if (status == SDB_OK) id = p->next_id++;
+        sdb__pool_measure_locked(p);
     }
     (void)pthread_mutex_unlock(&p->map_lock);
     *out_id = id;
@@ -232,7 +233,7 @@ sdb_status sdb__pager_page_new(struct pager *p, struct page *out_page)
     sdb_status status;
 
     TRY(sdb__pool_take_id(p, &id));
-    status = sdb__pool_frame(p, &frame);
+    status = sdb__pool_frame(p, id, &frame);
     if (status != SDB_OK) {
         (void)pthread_mutex_lock(&p->map_lock);
         sdb__pool_give_id_locked(p, id);
@@ -244,7 +245,6 @@ sdb_status sdb__pager_page_new(struct pager *p, struct page *out_page)
     atomic_store_explicit(&f->dirty, true, memory_order_relaxed);
     atomic_fetch_add_explicit(&p->dirty_count, 1, memory_order_relaxed);
     atomic_store_explicit(&f->epoch, atomic_load(&p->epoch), memory_order_relaxed);
-    atomic_store_explicit(&f->recent, true, memory_order_relaxed);
     atomic_store_explicit(&f->id, id, memory_order_relaxed);
     word = atomic_load_explicit(&p->words[id], memory_order_relaxed);
     assert(!(word & WORD_FRAME_MASK));

@@ -83,6 +83,14 @@ sdb_status sdb__map_reach(struct map *map, uint64_t id)
     return SDB_OK;
 }
 
+uint64_t sdb__map_bytes(const struct map *map)
+{
+    uint64_t chunk = map->per_chunk * sizeof *map->chunks->entries + map->per_chunk / 8;
+
+    return map->count * chunk + map->capacity * sizeof *map->chunks +
+           map->space.word_capacity * sizeof *map->space.words;
+}
+
 struct map_entry sdb__map_get(const struct map *map, uint64_t id)
 {
     size_t index = (size_t)(id / map->per_chunk);
@@ -159,8 +167,8 @@ sdb_status sdb__map_set(struct map *map, uint64_t id, struct map_entry entry, ui
         else
             map->dropped.places[map->dropped.count++] = now->place;
     }
-    if (now->place) *(place_kind(now->place) == PLACE_PAGE ? &map->pages : &map->extents) -= 1;
-    if (entry.place) *(place_kind(entry.place) == PLACE_PAGE ? &map->pages : &map->extents) += 1;
+    map_count(map, now->place, -1);
+    map_count(map, entry.place, 1);
     *now = entry;
     if (of_cut) {
         if (chunk->before) chunk->before[slot] = entry;

@@ -20,7 +20,8 @@
 
 enum { MAP_ENTRY_SIZE = 16 };
 
-enum place_kind { PLACE_PAGE = 0, PLACE_EXTENT = 1 }; /* 2 and 3 are kept for compressed ones */
+/* PLACE_PACKED: a page that takes fewer blocks than its size (pack.h); 3 is kept for extents */
+enum place_kind { PLACE_PAGE = 0, PLACE_EXTENT = 1, PLACE_PACKED = 2 };
 
 static inline uint64_t place_pack(uint64_t first, uint64_t blocks, enum place_kind kind)
 {
@@ -45,6 +46,18 @@ static inline unsigned place_kind(uint64_t place)
 static inline uint64_t place_offset(uint64_t place)
 {
     return place_first(place) * SPACE_BLOCK;
+}
+
+/* A page, packed or not. */
+static inline bool place_is_page(uint64_t place)
+{
+    return place && (place_kind(place) == PLACE_PAGE || place_kind(place) == PLACE_PACKED);
+}
+
+/* Bytes of the blocks. */
+static inline uint64_t place_bytes(uint64_t place)
+{
+    return place_blocks(place) * SPACE_BLOCK;
 }
 
 struct map_entry {
@@ -83,11 +96,31 @@ struct map {
     struct space space;
     struct map_entry directory, directory_next; /* like stored and next of a chunk */
     uint64_t pages, extents; /* ids in use */
+    uint64_t packed, packed_blocks; /* packed pages, and what they take */
 };
 
 SDB_MUST_USE sdb_status sdb__map_init(struct map *map, const sdb_allocator *allocator,
                                       uint32_t page_size);
 void sdb__map_done(struct map *map);
+
+/* Memory that the map and the space map take, without what a checkpoint adds for its time. */
+uint64_t sdb__map_bytes(const struct map *map);
+
+/* Counts an entry in (1) or out (-1). */
+static inline void map_count(struct map *map, uint64_t place, int sign)
+{
+    uint64_t by = (uint64_t)(int64_t)sign;
+
+    if (place == 0) return;
+    if (!place_is_page(place)) {
+        map->extents += by;
+        return;
+    }
+    map->pages += by;
+    if (place_kind(place) != PLACE_PACKED) return;
+    map->packed += by;
+    map->packed_blocks += by * place_blocks(place);
+}
 
 /* Makes the map reach to `id`. */
 SDB_MUST_USE sdb_status sdb__map_reach(struct map *map, uint64_t id);

@@ -91,9 +91,12 @@ static sdb_status take_entry(struct loader *l, struct map_chunk *chunk, uint64_t
     sdb_status status;
 
     if (entry.place == 0) return SDB_OK;
-    if (place_kind(entry.place) > PLACE_EXTENT || !is_inside(l, entry.place) ||
+    if (place_kind(entry.place) > PLACE_PACKED || !is_inside(l, entry.place) ||
         id >= l->superblock->page_limit || id == 0 ||
-        (place_kind(entry.place) == PLACE_PAGE && place_blocks(entry.place) != page_blocks))
+        (place_kind(entry.place) == PLACE_PAGE && place_blocks(entry.place) != page_blocks) ||
+        (place_kind(entry.place) == PLACE_PACKED &&
+         (place_blocks(entry.place) >= page_blocks ||
+          !(l->superblock->features & FEATURE_PACKING))))
         return complain(l, "page map: page %llu has an impossible place %#llx", id, entry.place);
     if (place_first(entry.place) + place_blocks(entry.place) > l->file_blocks) {
         l->beyond++;
@@ -106,7 +109,7 @@ static sdb_status take_entry(struct loader *l, struct map_chunk *chunk, uint64_t
                         id, place_first(entry.place));
     if (status != SDB_OK) return status;
     chunk->entries[id % l->map->per_chunk] = entry;
-    *(place_kind(entry.place) == PLACE_PAGE ? &l->map->pages : &l->map->extents) += 1;
+    map_count(l->map, entry.place, 1);
     return SDB_OK;
 }
 

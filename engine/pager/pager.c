@@ -47,7 +47,7 @@ static sdb_status reserve_words(struct pager *p)
 
 static sdb_status make_frames(struct pager *p)
 {
-    uint64_t count = p->options.cache_bytes / p->page_size;
+    uint64_t count = p->options.cache_bytes / frame_cost(p);
 
     if (count < POOL_FRAMES_LEAST) count = POOL_FRAMES_LEAST;
     if (count > WORD_FRAME_MASK - 1) count = WORD_FRAME_MASK - 1;
@@ -60,8 +60,11 @@ static sdb_status make_frames(struct pager *p)
     p->arena += OPTIMISTIC_APRON;
     if (p->arena_bytes >= 8 * HUGE_PAGE) (void)madvise(p->arena, p->arena_bytes, MADV_HUGEPAGE);
     p->frames = sdb__mem_zalloc(p->allocator, p->frame_count, sizeof *p->frames);
+    p->uses = sdb__mem_zalloc(p->allocator, p->frame_count, sizeof *p->uses);
     p->free_frames = sdb__mem_alloc(p->allocator, p->frame_count * sizeof *p->free_frames);
-    if (!p->frames || !p->free_frames) return SDB_NOMEM;
+    if (!p->frames || !p->uses || !p->free_frames) return SDB_NOMEM;
+    TRY(sdb__policy_new(p->allocator, p->options.cache_policy, p->frame_count, p->uses, 1,
+                        &p->policy));
     for (uint32_t i = 0; i < p->frame_count; i++) p->free_frames[i] = p->frame_count - 1 - i;
     p->free_count = p->frame_count;
     return SDB_OK;
@@ -106,6 +109,7 @@ sdb_status sdb__pager_create(const struct pager_options *options, const struct s
         sdb__pager_close(p);
         return status;
     }
+    sdb__pool_measure_locked(p);
     *out_pager = p;
     return SDB_OK;
 }
@@ -151,6 +155,7 @@ sdb_status sdb__pager_open(const struct pager_options *options, struct pager **o
         p->lame = pair.status[pair.newest ^ 1] != SDB_OK;
         p->next_id = newest->page_limit > 1 ? newest->page_limit : 1;
         status = find_free_ids(p);
+        sdb__pool_measure_locked(p);
     }
     if (status != SDB_OK) {
         sdb__pager_close(p);
@@ -165,8 +170,11 @@ void sdb__pager_close(struct pager *p)
     if (!p) return;
     for (size_t i = 0; i < p->queue_count; i++) sdb__io_queue_free(p->queues[i]);
     sdb__mem_free(p->allocator, p->queues);
+    sdb__pack_rooms_done(&p->rooms);
     sdb__mem_free(p->allocator, p->free_ids);
+    sdb__policy_free(p->policy);
     sdb__mem_free(p->allocator, p->free_frames);
+    sdb__mem_free(p->allocator, (void *)p->uses);
     sdb__mem_free(p->allocator, p->frames);
     if (p->arena)
         (void)munmap(p->arena - OPTIMISTIC_APRON, p->arena_bytes + 2 * (size_t)OPTIMISTIC_APRON);
@@ -191,6 +199,22 @@ uint32_t sdb__pager_page_size(const struct pager *p)
 bool sdb__pager_is_lame(const struct pager *p)
 {
     return p->lame;
+}
+
+uint64_t sdb__pager_page_bytes(struct pager *p, uint64_t id, bool *out_packed)
+{
+    uint64_t place;
+
+    (void)pthread_mutex_lock(&p->map_lock);
+    place = sdb__map_get(&p->map, id).place;
+    (void)pthread_mutex_unlock(&p->map_lock);
+    *out_packed = place && place_kind(place) == PLACE_PACKED;
+    return place ? place_bytes(place) : 0;
+}
+
+void sdb__pager_need_feature(struct pager *p, uint32_t feature)
+{
+    atomic_fetch_or(&p->features, feature);
 }
 
 void sdb__pager_pin(struct pager *p, struct superblock *out_superblock)
@@ -225,21 +249,26 @@ sdb_status sdb__pager_shrink_file(struct pager *p)
 
 bool sdb__pager_wants_checkpoint(struct pager *p)
 {
-    return atomic_load_explicit(&p->dirty_count, memory_order_relaxed) > p->frame_count / 2;
+    return atomic_load_explicit(&p->dirty_count, memory_order_relaxed) > frames_live(p) / 2;
 }
 
 void sdb__pager_stats(struct pager *p, struct pager_stats *out_stats)
 {
-    struct pager_stats s = {.cache_limit_bytes = p->arena_bytes};
+    struct pager_stats s = {0};
 
     (void)pthread_mutex_lock(&p->map_lock);
     (void)!sdb__io_size(p->options.file, &s.file_bytes);
     s.used_bytes = p->map.space.used * SPACE_BLOCK;
     s.extents = p->map.extents;
+    s.packed_pages = p->map.packed;
+    s.packed_bytes = p->map.packed_blocks * SPACE_BLOCK;
     s.pages = p->next_id - 1 - p->free_id_count - s.extents; /* new ones have no place yet */
     (void)pthread_mutex_unlock(&p->map_lock);
     (void)pthread_mutex_lock(&p->pool_lock);
-    s.cache_bytes = (uint64_t)(p->frame_count - p->free_count) * p->page_size;
+    s.cache_bytes = (uint64_t)(frames_live(p) - p->free_count) * p->page_size;
+    s.cache_limit_bytes = (uint64_t)frames_live(p) * p->page_size;
+    s.cache_other_bytes = atomic_load(&p->other_bytes) +
+                          frames_live(p) * (frame_cost(p) - p->page_size);
     (void)pthread_mutex_unlock(&p->pool_lock);
     s.dirty_pages = atomic_load(&p->dirty_count);
     s.evicted = atomic_load(&p->evicted);

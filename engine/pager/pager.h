@@ -20,7 +20,8 @@
  *   P3 Between the cut and the end of a checkpoint pages may change: the first change after the cut
  *   writes
  *      the page's old image first.
- *   P4 Memory for frames stays within the cache size, whatever is asked.
+ *   P4 Memory for frames, page map and state words stays within the cache size, whatever is asked,
+ *      but for POOL_FRAMES_LEAST frames. A checkpoint may copy changed chunks of the map meanwhile.
  *
  * Latches. A page is used under its latch: shared (many, reading) or exclusive (one, changing).
  * Latch from the root of a tree downwards, left to right; hold few. Before the first change under
@@ -33,6 +34,7 @@
 #define SDB_ENGINE_PAGER_PAGER_H
 
 #include "engine/io/io.h"
+#include "engine/pager/pack.h"
 #include "engine/pager/superblock.h"
 
 struct pager;
@@ -57,13 +59,21 @@ struct pager_options {
     struct io *io;
     struct io_file *file;        /* borrowed until close */
     const sdb_allocator *allocator;
-    uint64_t cache_bytes;
+    uint64_t cache_bytes; /* frames, page map, state words */
+    sdb_cache_policy cache_policy;
     bool readonly;
     /*
      * Judges a page that was read, so that those who use it need not doubt its structure: NULL, or
      * what is wrong with it. May be NULL.
      */
     const char *(*verify)(const uint8_t *data, uint32_t page_size, uint64_t id);
+    /*
+     * How a page that is about to be written is to be packed. Any thread, under the page's latch
+     * and no lock of the pager's. NULL: none is. Pages are read whether packed or not, and written
+     * as they are when there is no memory to pack them.
+     */
+    struct packing (*packing)(void *context, const uint8_t *data, uint32_t page_size);
+    void *packing_context;
 };
 
 /* ---- opening ------------------------------------------------------------------------------ */
@@ -107,7 +117,8 @@ void sdb__pager_unlatch_shared(struct pager *pager, const struct page *page);
 void sdb__pager_unlatch_exclusive(struct pager *pager, const struct page *page);
 
 /*
- * Version of a latched page: grows with each exclusive unlatch; comes back only after 2^24 of them.
+ * Version of a page: grows with each exclusive unlatch, and when it ends; comes back only after
+ * 2^24 of them. Of a page that is not latched it may be another one at once.
  */
 uint32_t sdb__pager_version(struct pager *pager, const struct page *page);
 
@@ -127,6 +138,15 @@ SDB_MUST_USE sdb_status sdb__pager_page_free(struct pager *pager, const struct p
  * most half of the cache is meant by it). SDB_FULL here saves failing half-way through a change.
  */
 SDB_MUST_USE sdb_status sdb__pager_reserve(struct pager *pager, uint64_t frames);
+
+/*
+ * Bytes that a page takes in the file; 0: there is no such page, or it has not been written yet.
+ * *out_packed: it is packed.
+ */
+uint64_t sdb__pager_page_bytes(struct pager *pager, uint64_t id, bool *out_packed);
+
+/* From the next checkpoint on, only those who know `feature` (superblock.h) may open the file. */
+void sdb__pager_need_feature(struct pager *pager, uint32_t feature);
 
 /* ---- extents ------------------------------------------------------------------------------ */
 
@@ -183,6 +203,46 @@ void sdb__pager_unpin(struct pager *pager);
 /* Gives free blocks at the end of the file back to the file system. */
 SDB_MUST_USE sdb_status sdb__pager_shrink_file(struct pager *pager);
 
+/* ---- moving ------------------------------------------------------------------------------- */
+
+/* Where blocks are taken: in the next gap, in gaps from the start of the file on, behind all. */
+enum pager_placing { PAGER_PLACE_NEXT, PAGER_PLACE_FIRST, PAGER_PLACE_LAST };
+void sdb__pager_place(struct pager *pager, enum pager_placing placing);
+
+/* In blocks: one past the last one in use; how many are in use. */
+void sdb__pager_layout(struct pager *pager, uint64_t *out_end, uint64_t *out_used);
+
+/* Something that stands in a part of the file. */
+struct pager_move {
+    uint64_t id;
+    bool is_page; /* or an extent */
+};
+/*
+ * The next things that begin in blocks [from, to), with ids above *after, which is advanced
+ * (begin with 0). Returns how many; 0: that was all.
+ */
+size_t sdb__pager_list_moves(struct pager *pager, uint64_t from, uint64_t to, uint64_t *after,
+                             struct pager_move *moves, size_t capacity);
+/*
+ * Has a page written to another place, with the next checkpoint at the latest. One that has gone is
+ * no failure. Not at the instant of a cut.
+ */
+SDB_MUST_USE sdb_status sdb__pager_move_page(struct pager *pager, uint64_t id);
+/*
+ * Copies an extent to another place. Who has found it before and reads it after the next checkpoint
+ * may read other bytes, which the checksum tells: find it again then.
+ */
+SDB_MUST_USE sdb_status sdb__pager_move_extent(struct pager *pager, uint64_t id);
+/* Has the parts of the page map that begin in blocks [from, to) written anew at the next cut. */
+void sdb__pager_move_map(struct pager *pager, uint64_t from, uint64_t to);
+
+/*
+ * Makes holes of the free runs of at least `least` bytes: they take no space on the disk any more.
+ * SDB_INVALID: the file system cannot.
+ */
+SDB_MUST_USE sdb_status sdb__pager_punch(struct pager *pager, uint64_t least,
+                                         uint64_t *out_bytes);
+
 /* True when more than half of the frames are dirty: time for a checkpoint. */
 bool sdb__pager_wants_checkpoint(struct pager *pager);
 
@@ -192,7 +252,9 @@ uint64_t sdb__pager_now_ms(void);
 struct pager_stats {
     uint64_t file_bytes, used_bytes;
     uint64_t pages, extents; /* ids in use */
+    uint64_t packed_pages, packed_bytes; /* pages that stand packed in the file; what they take */
     uint64_t cache_bytes, cache_limit_bytes, dirty_pages;
+    uint64_t cache_other_bytes; /* frame tables, page map, state words: part of the budget */
     uint64_t hits, misses, evicted, written;
 };
 void sdb__pager_stats(struct pager *pager, struct pager_stats *out_stats);

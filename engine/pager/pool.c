@@ -2,26 +2,30 @@
 /*
  * pool.c: frames: who gets one, and who has to give one up.
  *
- * Idea: a clock hand gives each page a second chance; victims are taken in batches, so that the
+ * Idea: a policy (engine/base/policy.h) says who goes; victims are taken in batches, so that the
  * dirty ones among them are written in one go to blocks that lie in a row.
  * Invariants: I1 a frame is in free_frames, or names a page whose word names it, or is in the hands
- * of one thread.
+ *   of one thread; the policy has it unless it is free.
  *   I2 a dirty page leaves memory only after its bytes have a place that the map names.
- * Costs: one lap of the hand in the worst case; a miss writes at most POOL_BATCH pages.
- * Source: CLOCK, Corbató 1969. Not here: latching by id (latch.c), reading pages.
+ *   I3 frames, what is kept about them, the page map and the state words in use take no more than
+ *   cache_bytes together, as long as POOL_FRAMES_LEAST frames are left.
+ * Costs: a miss writes at most POOL_BATCH pages; a search asks the policy at most three times for
+ *   each frame.
+ * Not here: latching by id (latch.c), reading pages.
  */
 #include "engine/pager/pool.h"
 
 #include <assert.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/base/status.h"
 
-enum { QUEUE_DEPTH = 64, EVICT_PATIENCE_MS = 10000 };
+enum { QUEUE_DEPTH = 64, EVICT_PATIENCE_MS = 10000, FOLDS_A_ROUND = 16 };
 
 sdb_status sdb__pool_queue_get(struct pager *p, struct io_queue **out_queue)
 {
@@ -47,6 +51,25 @@ void sdb__pool_queue_put(struct pager *p, struct io_queue *queue)
     if (status != SDB_OK) sdb__io_queue_free(queue);
 }
 
+struct pack_room *sdb__pool_room_get(struct pager *p)
+{
+    struct pack_room *room;
+
+    (void)pthread_mutex_lock(&p->queue_lock);
+    room = sdb__pack_rooms_take(&p->rooms);
+    (void)pthread_mutex_unlock(&p->queue_lock);
+    if (!room && sdb__pack_room_new(p->allocator, p->page_size, &room) != SDB_OK) return NULL;
+    return room;
+}
+
+void sdb__pool_room_put(struct pager *p, struct pack_room *room)
+{
+    if (!room) return;
+    (void)pthread_mutex_lock(&p->queue_lock);
+    sdb__pack_rooms_add(&p->rooms, room);
+    (void)pthread_mutex_unlock(&p->queue_lock);
+}
+
 sdb_status sdb__pool_take(struct pager *p, uint64_t bytes, enum place_kind kind,
                           uint64_t *out_place)
 {
@@ -67,18 +90,46 @@ void sdb__pool_untake(struct pager *p, uint64_t place)
     (void)pthread_mutex_unlock(&p->map_lock);
 }
 
-/* Takes places for count frames and describes their writes. Returns how many were taken. */
+/* What stands for page `index` of a batch in the file: the page, or it packed into `*room`. */
+static uint8_t *bytes_to_write(struct pager *p, uint8_t *data, struct pack_room **room,
+                               unsigned index, size_t *out_size)
+{
+    struct packing how = {PACK_NONE, 0, 0, 0};
+    uint8_t *packed;
+
+    *out_size = 0;
+    if (p->options.packing)
+        how = p->options.packing(p->options.packing_context, data, p->page_size);
+    if (how.algorithm != PACK_NONE && !*room) *room = sdb__pool_room_get(p);
+    if (how.algorithm != PACK_NONE && *room) {
+        packed = sdb__pack_room_page(*room, index);
+        *out_size = sdb__pack(*room, how, data, packed);
+        if (*out_size) return packed;
+    }
+    *out_size = p->page_size;
+    return data;
+}
+
+/*
+ * Takes places for count frames and describes their writes, packing into *room what is to be
+ * packed. Returns how many were taken.
+ */
 static size_t prepare_writes(struct pager *p, const uint32_t *frames, size_t count,
-                             struct map_entry *entries, struct io_op *ops)
+                             struct pack_room **room, struct map_entry *entries,
+                             struct io_op *ops)
 {
     for (size_t i = 0; i < count; i++) {
-        uint8_t *data = frame_data(p, frames[i]);
+        uint8_t *data = frame_data(p, frames[i]), *bytes;
+        size_t size;
 
-        if (sdb__pool_take(p, p->page_size, PLACE_PAGE, &entries[i].place) != SDB_OK) return i;
-        entries[i].checksum = sdb__digest(data, p->page_size, 0);
-        ops[i] = (struct io_op){.file = p->options.file, .memory = data,
+        bytes = bytes_to_write(p, data, room, (unsigned)i, &size);
+        if (sdb__pool_take(p, size, bytes == data ? PLACE_PAGE : PLACE_PACKED,
+                           &entries[i].place) != SDB_OK)
+            return i;
+        entries[i].checksum = sdb__digest(bytes, size, 0);
+        ops[i] = (struct io_op){.file = p->options.file, .memory = bytes,
                                 .offset = place_offset(entries[i].place),
-                                .size = p->page_size, .kind = IO_WRITE};
+                                .size = size, .kind = IO_WRITE};
     }
     return count;
 }
@@ -109,6 +160,7 @@ sdb_status sdb__pool_write(struct pager *p, const uint32_t *frames, size_t count
 {
     struct io_op ops[POOL_BATCH];
     struct map_entry entries[POOL_BATCH];
+    struct pack_room *room = NULL;
     struct io_queue *queue;
     size_t taken, entered = 0;
     sdb_status status;
@@ -116,9 +168,10 @@ sdb_status sdb__pool_write(struct pager *p, const uint32_t *frames, size_t count
     assert(count <= POOL_BATCH);
     if (count == 0) return SDB_OK;
     TRY(sdb__pool_queue_get(p, &queue));
-    taken = prepare_writes(p, frames, count, entries, ops);
+    taken = prepare_writes(p, frames, count, &room, entries, ops);
     status = taken == count ? sdb__io_run(queue, ops, count) : SDB_NOMEM;
     sdb__pool_queue_put(p, queue);
+    sdb__pool_room_put(p, room);
     if (status == SDB_OK) {
         entered = enter_writes(p, frames, count, entries);
         if (entered < count) status = SDB_NOMEM;
@@ -130,21 +183,17 @@ sdb_status sdb__pool_write(struct pager *p, const uint32_t *frames, size_t count
 void sdb__pool_frame_return(struct pager *p, uint32_t frame)
 {
     (void)pthread_mutex_lock(&p->pool_lock);
+    sdb__policy_remove(p->policy, frame);
     p->free_frames[p->free_count++] = frame;
     (void)pthread_mutex_unlock(&p->pool_lock);
 }
 
-/* Latches the page in `frame` exclusively if nobody has it and it was not used of late. */
+/* Latches the page in `frame` exclusively if nobody has it. */
 static bool try_victim(struct pager *p, uint32_t frame)
 {
-    struct frame *f = &p->frames[frame];
-    uint64_t id = atomic_load_explicit(&f->id, memory_order_relaxed), word;
+    uint64_t id = atomic_load_explicit(&p->frames[frame].id, memory_order_relaxed), word;
 
-    if (id == 0) return false;
-    if (atomic_load_explicit(&f->recent, memory_order_relaxed)) {
-        atomic_store_explicit(&f->recent, false, memory_order_relaxed);
-        return false;
-    }
+    if (id == 0) return false; /* on its way in or out */
     word = atomic_load_explicit(&p->words[id], memory_order_relaxed);
     if ((word & WORD_FRAME_MASK) != (uint64_t)frame + 1 ||
         (word & (WORD_EXCLUSIVE | WORD_SHARED_MASK)))
@@ -153,21 +202,31 @@ static bool try_victim(struct pager *p, uint32_t frame)
                                                    memory_order_acquire, memory_order_relaxed);
 }
 
-/* Moves the hand until `most` victims are latched or it has been round twice. Under pool_lock. */
+/*
+ * Asks the policy until `most` victims are latched or every frame has been seen. Under pool_lock.
+ */
 static size_t find_victims(struct pager *p, uint32_t *victims, size_t most)
 {
     size_t count = 0;
 
-    for (uint32_t steps = 0; steps < 2 * p->frame_count && count < most; steps++) {
-        uint32_t frame = p->hand;
-
-        p->hand = frame + 1 < p->frame_count ? frame + 1 : 0;
-        if (try_victim(p, frame)) victims[count++] = frame;
+    if (p->unfolded >= p->frame_count / FOLDS_A_ROUND) {
+        sdb__policy_fold(p->policy);
+        p->unfolded = 0;
     }
+    for (uint64_t steps = UINT64_C(3) * p->frame_count; steps && count < most; steps--) {
+        uint32_t frame = sdb__policy_victim(p->policy);
+
+        if (frame == POLICY_NONE) break;
+        if (try_victim(p, frame))
+            victims[count++] = frame;
+        else
+            sdb__policy_stay(p->policy, frame);
+    }
+    p->unfolded += (uint32_t)count;
     return count;
 }
 
-/* Ends a victim's exclusive latch: the page stays, or (`gone`) leaves its frame. */
+/* Ends a victim's exclusive latch: it stays, or (`gone`) leaves its frame. Under pool_lock. */
 static void let_go(struct pager *p, uint32_t frame, bool gone)
 {
     struct frame *f = &p->frames[frame];
@@ -176,21 +235,62 @@ static void let_go(struct pager *p, uint32_t frame, bool gone)
 
     word &= ~WORD_EXCLUSIVE;
     if (gone) {
+        sdb__policy_gone(p->policy, frame);
+        p->free_frames[p->free_count++] = frame;
         atomic_store_explicit(&f->id, 0, memory_order_relaxed);
         word = (word & ~WORD_FRAME_MASK) + WORD_VERSION_ONE;
         atomic_fetch_add_explicit(&p->evicted, 1, memory_order_relaxed);
+    } else {
+        sdb__policy_stay(p->policy, frame);
     }
     atomic_store_explicit(&p->words[id], word, memory_order_release);
 }
 
+void sdb__pool_measure_locked(struct pager *p)
+{
+    uint64_t bytes = sdb__map_bytes(&p->map) + p->next_id * sizeof *p->words +
+                     p->free_id_capacity * sizeof *p->free_ids;
+
+    atomic_store_explicit(&p->other_bytes, bytes, memory_order_relaxed);
+}
+
 /*
- * Empties some frames into `out`. Dirty victims are written first; if that fails the clean ones
- * still go. Returns how many; 0 with *out_status OK when everything was latched.
+ * Gives free frames up while the cache is over its budget: the page map grows with the database,
+ * and counts. The memory goes back to the system and stays mapped. Under pool_lock.
  */
-static size_t evict(struct pager *p, uint32_t *out, sdb_status *out_status)
+static void trim(struct pager *p)
+{
+    uint64_t other = atomic_load_explicit(&p->other_bytes, memory_order_relaxed);
+
+    while (p->free_count && frames_live(p) > POOL_FRAMES_LEAST &&
+           frames_live(p) * frame_cost(p) + other > p->options.cache_bytes) {
+        uint32_t frame = p->free_frames[0]; /* at first, one that has never been touched */
+
+        p->free_frames[0] = p->free_frames[--p->free_count];
+        (void)madvise(frame_data(p, frame), p->page_size, MADV_DONTNEED);
+        atomic_fetch_add_explicit(&p->retired, 1, memory_order_relaxed);
+    }
+}
+
+/* Takes a free frame for page `id`, if there is one. Under pool_lock. */
+static bool take_free(struct pager *p, uint64_t id, uint32_t *out_frame)
+{
+    if (!p->free_count) return false;
+    *out_frame = p->free_frames[--p->free_count];
+    sdb__policy_insert(p->policy, *out_frame, id);
+    trim(p);
+    return true;
+}
+
+/*
+ * Empties some frames and takes one of them for page `id`. Dirty victims are written first; if that
+ * fails the clean ones still go. False with *out_status OK when everything was latched.
+ */
+static bool evict(struct pager *p, uint64_t id, uint32_t *out_frame, sdb_status *out_status)
 {
     uint32_t victims[POOL_BATCH], dirty[POOL_BATCH];
-    size_t count, dirty_count = 0, gone = 0;
+    size_t count, dirty_count = 0;
+    bool taken;
 
     (void)pthread_mutex_lock(&p->pool_lock);
     count = find_victims(p, victims, p->frame_count < 8 * POOL_BATCH ? 2 : POOL_BATCH);
@@ -199,37 +299,28 @@ static size_t evict(struct pager *p, uint32_t *out, sdb_status *out_status)
         if (atomic_load_explicit(&p->frames[victims[i]].dirty, memory_order_relaxed))
             dirty[dirty_count++] = victims[i];
     *out_status = p->options.readonly ? SDB_OK : sdb__pool_write(p, dirty, dirty_count);
-    for (size_t i = 0; i < count; i++) {
-        bool clean = !atomic_load_explicit(&p->frames[victims[i]].dirty, memory_order_relaxed);
-
-        let_go(p, victims[i], clean);
-        if (clean) out[gone++] = victims[i];
-    }
-    return gone;
+    (void)pthread_mutex_lock(&p->pool_lock);
+    for (size_t i = 0; i < count; i++)
+        let_go(p, victims[i],
+               !atomic_load_explicit(&p->frames[victims[i]].dirty, memory_order_relaxed));
+    taken = take_free(p, id, out_frame);
+    (void)pthread_mutex_unlock(&p->pool_lock);
+    return taken;
 }
 
-sdb_status sdb__pool_frame(struct pager *p, uint32_t *out_frame)
+sdb_status sdb__pool_frame(struct pager *p, uint64_t id, uint32_t *out_frame)
 {
-    uint32_t frames[POOL_BATCH];
     uint64_t deadline = 0;
+    bool taken;
 
-    for (;;) {
+    (void)pthread_mutex_lock(&p->pool_lock);
+    taken = take_free(p, id, out_frame);
+    (void)pthread_mutex_unlock(&p->pool_lock);
+    while (!taken) {
         sdb_status status;
-        size_t count;
 
-        (void)pthread_mutex_lock(&p->pool_lock);
-        if (p->free_count) {
-            *out_frame = p->free_frames[--p->free_count];
-            (void)pthread_mutex_unlock(&p->pool_lock);
-            return SDB_OK;
-        }
-        (void)pthread_mutex_unlock(&p->pool_lock);
-        count = evict(p, frames, &status);
-        for (size_t i = 1; i < count; i++) sdb__pool_frame_return(p, frames[i]);
-        if (count) {
-            *out_frame = frames[0];
-            return SDB_OK;
-        }
+        taken = evict(p, id, out_frame, &status);
+        if (taken) break;
         if (status != SDB_OK) return status;
         if (!deadline) deadline = sdb__clock_now_ns() + EVICT_PATIENCE_MS * UINT64_C(1000000);
         if (sdb__clock_now_ns() > deadline)
@@ -237,15 +328,16 @@ sdb_status sdb__pool_frame(struct pager *p, uint32_t *out_frame)
                         "database with a larger cache", p->frame_count);
         (void)sched_yield();
     }
+    return SDB_OK;
 }
 
 /* Writes dirty pages out, leaving them in memory, until `least` frames are clean or free. */
 sdb_status sdb__pager_reserve(struct pager *p, uint64_t frames)
 {
     uint32_t batch[POOL_BATCH], steps = 0;
-    uint64_t least = frames < p->frame_count / 2 ? frames : p->frame_count / 2;
+    uint64_t least = frames < frames_live(p) / 2 ? frames : frames_live(p) / 2;
 
-    while (p->frame_count - atomic_load_explicit(&p->dirty_count, memory_order_relaxed) < least &&
+    while (frames_live(p) - atomic_load_explicit(&p->dirty_count, memory_order_relaxed) < least &&
            steps < p->frame_count) {
         size_t count = 0;
         sdb_status status;
@@ -256,7 +348,9 @@ sdb_status sdb__pager_reserve(struct pager *p, uint64_t frames)
             uint64_t id;
 
             (void)pthread_mutex_lock(&p->pool_lock);
-            f = &p->frames[(p->hand + steps++) % p->frame_count];
+            f = &p->frames[p->clean_hand];
+            p->clean_hand = p->clean_hand + 1 < p->frame_count ? p->clean_hand + 1 : 0;
+            steps++;
             id = atomic_load_explicit(&f->id, memory_order_relaxed);
             (void)pthread_mutex_unlock(&p->pool_lock);
             if (!id || !sdb__pool_try_shared(p, id, false, &frame)) continue;

@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/base/policy.h"
 #include "engine/pager/map.h"
 #include "engine/pager/pager.h"
 
@@ -33,7 +34,6 @@ struct frame {
     _Atomic uint64_t id; /* of the page in it; 0: none */
     _Atomic uint64_t epoch;
     _Atomic bool dirty;
-    _Atomic bool recent; /* used since the clock hand last came by */
 };
 
 struct counters {
@@ -52,12 +52,17 @@ struct pager {
     uint8_t *arena; /* frame_count frames, with OPTIMISTIC_APRON of memory on both sides */
     size_t arena_bytes;
     struct frame *frames;
+    policy_uses *uses; /* of each frame, for the policy; apart, for readers touch nothing else */
     uint32_t frame_count;
 
     pthread_mutex_t pool_lock;
     uint32_t *free_frames;
     uint32_t free_count;
-    uint32_t hand;
+    _Atomic uint32_t retired; /* frames given up for good, for the memory of the page map */
+    _Atomic uint64_t other_bytes; /* memory beside frames that counts as cache; under map_lock */
+    struct policy *policy;  /* of the frames that are not free */
+    uint32_t unfolded;      /* victims since the policy last took the counters over */
+    uint32_t clean_hand;    /* where sdb__pager_reserve looks next */
 
     pthread_mutex_t map_lock;
     struct map map;
@@ -70,12 +75,14 @@ struct pager {
     uint64_t cut_chunks;
     unsigned pins;
     struct superblock superblock;
+    _Atomic uint32_t features; /* of the next superblock, beside those of this one */
     unsigned slot; /* which the superblock stands in */
     bool lame;     /* the other slot was damaged when the file was opened */
 
     pthread_mutex_t queue_lock;
     struct io_queue **queues;
     size_t queue_count, queue_capacity;
+    struct pack_rooms rooms;
 
     _Atomic uint64_t dirty_count, evicted, written;
     struct counters counters[POOL_SHARDS];
@@ -86,11 +93,10 @@ static inline uint8_t *frame_data(const struct pager *p, uint32_t frame)
     return p->arena + (size_t)frame * p->page_size;
 }
 
-/* Notes that a page was used. Readers do this: no store unless the clock has come by. */
-static inline void frame_touch(struct frame *frame)
+/* Notes that the page in a frame was used: a load, and a store as long as that changes anything. */
+static inline void frame_touch(struct pager *p, uint32_t frame)
 {
-    if (!atomic_load_explicit(&frame->recent, memory_order_relaxed))
-        atomic_store_explicit(&frame->recent, true, memory_order_relaxed);
+    policy_touch(&p->uses[frame]);
 }
 
 /* Counts pages that were found in memory. */
@@ -101,9 +107,26 @@ void sdb__pool_count_miss(struct pager *p);
 /* SDB_CORRUPT for a page number that there cannot be. */
 SDB_MUST_USE sdb_status sdb__pool_judge_id(const struct pager *p, uint64_t id);
 
+/* Frames that are there: free or holding a page. */
+static inline uint32_t frames_live(const struct pager *p)
+{
+    return p->frame_count - atomic_load_explicit(&p->retired, memory_order_relaxed);
+}
+
+/* Bytes of memory that a frame takes, its page and what is kept about it. */
+static inline uint64_t frame_cost(const struct pager *p)
+{
+    return p->page_size + sizeof *p->frames + sizeof *p->free_frames +
+           sdb__policy_cost(p->options.cache_policy);
+}
+
 /* Lends a queue; sdb__pool_queue_put gives it back. */
 SDB_MUST_USE sdb_status sdb__pool_queue_get(struct pager *p, struct io_queue **out_queue);
 void sdb__pool_queue_put(struct pager *p, struct io_queue *queue);
+
+/* Lends memory to pack in, NULL if there is none to be had; sdb__pool_room_put gives it back. */
+struct pack_room *sdb__pool_room_get(struct pager *p);
+void sdb__pool_room_put(struct pager *p, struct pack_room *room); /* NULL is allowed */
 
 /* Blocks for `bytes`, or why not. */
 SDB_MUST_USE sdb_status sdb__pool_take(struct pager *p, uint64_t bytes, enum place_kind kind,
@@ -117,9 +140,13 @@ void sdb__pool_untake(struct pager *p, uint64_t place);
  */
 SDB_MUST_USE sdb_status sdb__pool_write(struct pager *p, const uint32_t *frames, size_t count);
 
-/* A frame that holds no page, evicting if need be. */
-SDB_MUST_USE sdb_status sdb__pool_frame(struct pager *p, uint32_t *out_frame);
+/* A frame that holds no page, for page `id`, evicting if need be. */
+SDB_MUST_USE sdb_status sdb__pool_frame(struct pager *p, uint64_t id, uint32_t *out_frame);
+/* Gives a frame back whose page has ended, or did not come. */
 void sdb__pool_frame_return(struct pager *p, uint32_t frame);
+
+/* Measures other_bytes anew. Under map_lock. */
+void sdb__pool_measure_locked(struct pager *p);
 
 /* An id that is free, within reach of the map. */
 SDB_MUST_USE sdb_status sdb__pool_take_id(struct pager *p, uint64_t *out_id);

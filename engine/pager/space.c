@@ -108,7 +108,8 @@ sdb_status sdb__space_take(struct space *space, uint64_t count, uint64_t *out_fi
     uint64_t first = space->end, free_blocks = space->end - space->used;
 
     assert(count > 0);
-    if (free_blocks >= count && (space->hopeless == 0 || count < space->hopeless)) {
+    if (!space->append && free_blocks >= count &&
+        (space->hopeless == 0 || count < space->hopeless)) {
         if (space->cursor > space->end) space->cursor = 0;
         first = find_run(space, space->cursor, space->end, count);
         if (first == space->end) {
@@ -145,6 +146,26 @@ void sdb__space_give(struct space *space, uint64_t first, uint64_t count)
     assert(find(space, first, first + count, false) == first + count);
     mark(space, first, count, false);
     space->used -= count;
+    space->hopeless = 0;
+}
+
+sdb_status sdb__space_take_free(struct space *space, uint64_t from, uint64_t least,
+                                uint64_t *out_first, uint64_t *out_count)
+{
+    uint64_t first = find_run(space, from, space->end, least ? least : 1), stop;
+
+    if (first == space->end) return SDB_END;
+    stop = find(space, first, space->end, true);
+    mark(space, first, stop - first, true);
+    space->used += stop - first;
+    *out_first = first;
+    *out_count = stop - first;
+    return SDB_OK;
+}
+
+void sdb__space_rewind(struct space *space)
+{
+    space->cursor = 0;
     space->hopeless = 0;
 }
 

@@ -21,6 +21,7 @@ struct space {
     uint64_t end;         /* blocks from here on have never been used, or were given back */
     uint64_t used;        /* blocks in use below end */
     uint64_t cursor;      /* next-fit: where the next search begins */
+    bool append;          /* gaps are left alone, runs are taken at the end */
     uint64_t hopeless;    /* no free run below `end` is as long as this; 0: not known */
 };
 
@@ -36,6 +37,16 @@ SDB_MUST_USE sdb_status sdb__space_take(struct space *space, uint64_t count,
 SDB_MUST_USE sdb_status sdb__space_claim(struct space *space, uint64_t first, uint64_t count);
 /* Gives a run back; all of it must be in use. */
 void sdb__space_give(struct space *space, uint64_t first, uint64_t count);
+
+/*
+ * Takes the first free run of at least `least` blocks at or behind `from`, whole. SDB_END: there is
+ * none below the end.
+ */
+SDB_MUST_USE sdb_status sdb__space_take_free(struct space *space, uint64_t from, uint64_t least,
+                                             uint64_t *out_first, uint64_t *out_count);
+
+/* The next search begins at the first block. */
+void sdb__space_rewind(struct space *space);
 
 /* Forgets free blocks at the end: `end` is then one past the last used block. */
 void sdb__space_shrink(struct space *space);

@@ -27,6 +27,7 @@ void sdb__superblock_encode(const struct superblock *from, uint8_t to[SUPERBLOCK
     memset(to, 0, SUPERBLOCK_SIZE);
     memcpy(to, magic, sizeof magic);
     put_u32(to + 8, SUPERBLOCK_FORMAT);
+    put_u32(to + 12, from->features);
     put_u32(to + 16, from->page_size);
     put_u32(to + 20, SPACE_BLOCK);
     memcpy(to + 24, from->database_id, sizeof from->database_id);
@@ -71,11 +72,14 @@ sdb_status sdb__superblock_decode(const uint8_t from[SUPERBLOCK_SIZE], struct su
                           "knows: use a newer sdb"
                         : "superblock (format %u, %u known): checksum does not match",
                     format, (unsigned)SUPERBLOCK_FORMAT);
-    if (format != SUPERBLOCK_FORMAT || features != 0 || get_u32(from + 20) != SPACE_BLOCK)
+    if (format != SUPERBLOCK_FORMAT || (features & ~(uint32_t)SUPERBLOCK_FEATURES) != 0 ||
+        get_u32(from + 20) != SPACE_BLOCK)
         return FAIL(SDB_INVALID,
                     "the database has format %u, features %#x, block size %u; this library knows "
-                    "format %u without features: use a newer sdb",
-                    format, features, get_u32(from + 20), (unsigned)SUPERBLOCK_FORMAT);
+                    "format %u with features %#x: use a newer sdb",
+                    format, features, get_u32(from + 20), (unsigned)SUPERBLOCK_FORMAT,
+                    (unsigned)SUPERBLOCK_FEATURES);
+    s.features = features;
     s.page_size = get_u32(from + 16);
     memcpy(s.database_id, from + 24, sizeof s.database_id);
     s.sequence = get_u64(from + 40);
@@ -115,7 +119,7 @@ static sdb_status judge_stub(struct io_queue *queue, struct io_file *file, uint6
 sdb_status sdb__superblock_read(struct io_queue *queue, struct io_file *file,
                                 struct superblock_pair *out_pair)
 {
-    uint8_t bytes[SUPERBLOCK_SIZE];
+    _Alignas(IO_BLOCK) uint8_t bytes[SUPERBLOCK_SIZE]; /* as direct I/O wants it */
     struct superblock_pair pair = {.newest = SUPERBLOCK_SLOTS};
     sdb_status worst = SDB_OK;
     char sentence[256] = "";
@@ -148,7 +152,7 @@ sdb_status sdb__superblock_read(struct io_queue *queue, struct io_file *file,
 sdb_status sdb__superblock_write(struct io_queue *queue, struct io_file *file, unsigned slot,
                                  const struct superblock *superblock)
 {
-    uint8_t bytes[SUPERBLOCK_SIZE];
+    _Alignas(IO_BLOCK) uint8_t bytes[SUPERBLOCK_SIZE]; /* as direct I/O wants it */
 
     sdb__superblock_encode(superblock, bytes);
     return sdb__io_write(queue, file, bytes, sizeof bytes, (uint64_t)slot * SUPERBLOCK_SIZE);

@@ -22,12 +22,15 @@ enum {
     SUPERBLOCK_SIZE = 4096,
     SUPERBLOCK_SLOTS = 2,
     SUPERBLOCK_FORMAT = 1,
+    SUPERBLOCK_FEATURES = 1, /* those that this library knows */
+    FEATURE_PACKING = 1,     /* keyspaces may have a packing, pages may be packed */
     PAGE_SIZE_LEAST = 4096,
     PAGE_SIZE_MOST = 65536
 };
 
 struct superblock {
     uint32_t page_size;
+    uint32_t features;
     uint8_t database_id[16];
     uint64_t sequence;
     uint64_t lsn;      /* the log from here on is not in the checkpoint */

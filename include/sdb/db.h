@@ -60,6 +60,21 @@ typedef enum sdb_backend {
     SDB_BACKEND_POSIX = 2
 } sdb_backend;
 
+/*
+ * Who leaves a full cache. S3FIFO keeps what is used again from being swept out by scans; the
+ * others are there to compare with. In the cache, LRU and LFU are approximations: uses are noted by
+ * readers without a lock and taken over each time a sixteenth of the cache has been replaced.
+ */
+typedef enum sdb_cache_policy {
+    SDB_CACHE_DEFAULT = 0, /* S3FIFO */
+    SDB_CACHE_S3FIFO = 1,
+    SDB_CACHE_SIEVE = 2,
+    SDB_CACHE_CLOCK = 3,
+    SDB_CACHE_LRU = 4,
+    SDB_CACHE_LFU = 5,
+    SDB_CACHE_FIFO = 6
+} sdb_cache_policy;
+
 enum {
     SDB_OPEN_READONLY = 1 << 0,    /* no changes; fails if recovery would have to write */
     SDB_OPEN_MUST_EXIST = 1 << 1,  /* SDB_NOTFOUND instead of making a new database */
@@ -69,10 +84,36 @@ enum {
     SDB_OPEN_SERIALIZABLE = 1 << 5 /* every WRITE transaction is SDB_TXN_SERIALIZABLE */
 };
 
-/* What opening a database is busy with. */
+/*
+ * A merge operator of the program's own (see sdb_merge). `merge` makes a new value of the one that
+ * a key has (NULL: it has none) and an operand: it passes the bytes of the new value, which may
+ * come in pieces, to sdb_merge_emit, and returns SDB_OK. Any other status refuses; the commit then
+ * changes nothing.
+ *   - It must make the same value of the same bytes each time, in this process or the next one that
+ *     recovers the log: a file that was not closed cleanly is opened only with its operators.
+ *   - It may be called from any thread, while commits wait for it, and must not call into sdb but
+ *     for sdb_merge_emit.
+ */
+struct sdb_slice;
+typedef struct sdb_merge_result sdb_merge_result;
+typedef sdb_status (*sdb_merge_fn)(void *context, const struct sdb_slice *old_value,
+                                   const struct sdb_slice *operand, sdb_merge_result *result);
+typedef struct sdb_merge_operator {
+    unsigned number; /* SDB_MERGE_USER…255; it stands in the log: never give it another meaning */
+    sdb_merge_fn merge;
+    void *context;
+} sdb_merge_operator;
+
+/* Adds bytes to the value that a merge makes. SDB_NOMEM, SDB_LIMIT: return them. */
+SDB_API SDB_MUST_USE sdb_status sdb_merge_emit(sdb_merge_result *result, const void *data,
+                                               size_t size);
+
+/* What opening or restoring a database is busy with. */
 typedef enum sdb_phase {
-    SDB_PHASE_REPLAY = 1,    /* the log of a crash is read back; done and total: bytes of the log */
-    SDB_PHASE_CHECKPOINT = 2 /* the outcome is written; done 0, total: bytes that will be written */
+    SDB_PHASE_REPLAY = 1,     /* a log is read back; done and total: bytes of the log */
+    SDB_PHASE_CHECKPOINT = 2, /* the outcome is written; done 0, total: bytes to write */
+    SDB_PHASE_COPY = 3,       /* restoring: the backup is copied; bytes */
+    SDB_PHASE_CHECK = 4       /* restoring: the outcome is verified; pages */
 } sdb_phase;
 
 /*
@@ -87,7 +128,7 @@ typedef struct sdb_options {
     size_t size;               /* sizeof(sdb_options): how later fields are told from none */
     unsigned flags;            /* SDB_OPEN_… */
     uint32_t page_size;        /* at creation: a power of two, 4096…65536; default 8192 */
-    uint64_t cache_bytes;      /* memory for pages; default 256 MiB, at least 1 MiB */
+    uint64_t cache_bytes;      /* memory for pages and page map; default 256 MiB, at least 1 MiB */
     uint64_t checkpoint_bytes; /* log written before a checkpoint starts; default 256 MiB */
     uint64_t version_bytes;    /* most memory for old versions that open snapshots need; 1 GiB */
     sdb_durability durability; /* of commits that do not choose; default FULL */
@@ -104,12 +145,32 @@ typedef struct sdb_options {
      * a quarter of it, and 64 MiB) more.
      */
     uint64_t log_limit_bytes;
+    sdb_cache_policy cache_policy; /* who leaves when the cache is full; default S3FIFO */
+    /*
+     * Not 0: the database file is read and written past the kernel's cache (O_DIRECT), which then
+     * holds no second copy of the pages; give cache_bytes what the kernel's cache would have had.
+     * SDB_INVALID from sdb_open where the file system cannot do it, or its disk has blocks of more
+     * than 512 bytes. The log and backups go through the kernel's cache as before.
+     */
+    unsigned direct_io;
+    /* operators for sdb_merge beside those of sdb/kv.h; borrowed until sdb_close */
+    const sdb_merge_operator *merge_operators;
+    size_t merge_operator_count;
+    /*
+     * Folder in which the log is kept for sdb_restore: each segment is copied there, durably,
+     * before it is used again or removed, and the rest when the database is closed or recovered.
+     * Give the same one at every opening for writing: a log that ends without it is a gap, behind
+     * which only a new backup helps. A folder can serve many databases. Where it cannot be written,
+     * checkpoints fail and the log grows; so does sdb_close, and the next sdb_open goes on.
+     * Copied. Default: the log is not kept.
+     */
+    const char *archive_folder;
 } sdb_options;
 
 #ifdef __cplusplus
 #define SDB_OPTIONS_INIT                                                                           \
     sdb_options{sizeof(sdb_options), 0, 0, 0, 0, 0, SDB_DURABILITY_DEFAULT, 0, SDB_BACKEND_AUTO,   \
-                nullptr, nullptr, nullptr, 0}
+                nullptr, nullptr, nullptr, 0, SDB_CACHE_DEFAULT, 0, nullptr, 0, nullptr}
 #else
 #define SDB_OPTIONS_INIT ((sdb_options){.size = sizeof(sdb_options)})
 #endif
@@ -127,9 +188,10 @@ SDB_API SDB_MUST_USE sdb_status sdb_open(const char *path, const sdb_options *op
                                          sdb_db **out_db);
 
 /*
- * Writes a checkpoint, removes the log and frees the handle. All transactions and cursors must
- * have ended: SDB_BUSY otherwise, and the handle stays open. On any other failure the handle is
- * gone all the same, nothing acknowledged is lost, and the next sdb_open recovers. NULL is allowed.
+ * Writes a checkpoint, removes the log and frees the handle. All transactions, cursors and change
+ * streams must have ended: SDB_BUSY otherwise, and the handle stays open. On any other failure the
+ * handle is gone all the same, nothing acknowledged is lost, and the next sdb_open recovers. NULL
+ * is allowed.
  */
 SDB_API sdb_status sdb_close(sdb_db *db);
 
@@ -152,6 +214,66 @@ typedef int (*sdb_progress_fn)(void *context, uint64_t done, uint64_t total);
  */
 SDB_API SDB_MUST_USE sdb_status sdb_backup(sdb_db *db, const char *path, sdb_progress_fn progress,
                                            void *context);
+
+enum {
+    SDB_VACUUM_HOLES = 1 << 0 /* move nothing: make holes of free space inside the file instead */
+};
+
+/*
+ * Gives free space back to the file system while readers and writers go on: moves what stands at
+ * the end of the file to free places nearer its beginning and cuts the file, in steps of some 10
+ * MiB with a checkpoint each. Afterwards the file is little larger than what is in use. It reads
+ * and writes what moves, up to twice the file when compressed pages of many sizes must be put in
+ * order. What old versions and a running backup need stays where it is.
+ *
+ * SDB_VACUUM_HOLES moves nothing and leaves the file's size, but free runs of 64 KiB and more take
+ * no space on the disk any more, which is quicker; SDB_INVALID where the file system cannot.
+ *
+ * `progress` (bytes given back, bytes to be given back) may be NULL. A failure, or a cancellation,
+ * leaves a sound database, with what was given back until then.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_vacuum(sdb_db *db, unsigned flags, sdb_progress_fn progress,
+                                           void *context);
+
+/* Where sdb_restore takes the log from, and where it stops. Zero in any field: not given. */
+typedef struct sdb_restore_options {
+    size_t size;                /* sizeof(sdb_restore_options), set by the caller */
+    const char *archive_folder; /* as in sdb_options */
+    const char *log_folder;     /* what a crash left: "-wal" folder of a database not open now */
+    /* The last commit that is restored is the last one before the first that … */
+    uint64_t until_lsn;         /* … begins at this LSN or behind it */
+    uint64_t until_commit;      /* … has a larger number */
+    uint64_t until_ms;          /* … was made later (Unix milliseconds) */
+    uint64_t cache_bytes;       /* default 256 MiB */
+    sdb_open_progress_fn progress; /* as in sdb_options */
+    void *progress_context;
+    const sdb_merge_operator *merge_operators; /* as in sdb_options: the log may need them */
+    size_t merge_operator_count;
+} sdb_restore_options;
+
+/* What was restored. */
+typedef struct sdb_restore_result {
+    size_t size;      /* sizeof(sdb_restore_result), set by the caller */
+    uint64_t commits; /* replayed behind the backup */
+    uint64_t commit;  /* number of the last one */
+    uint64_t lsn;     /* behind it */
+    uint64_t last_ms; /* when it was made (Unix milliseconds); 0 if none was replayed */
+} sdb_restore_result;
+
+/*
+ * Makes the new database `path` out of a backup and the log that was written since: the backup is
+ * copied to `path` + ".part", the commits of the log are applied, the outcome is verified as by
+ * sdb_check and takes its name. It has an id of its own: its log does not go on where the
+ * original's did. Without archive_folder and log_folder it is as of the backup. out_result may be
+ * NULL.
+ *
+ * SDB_EXISTS: `path`, or what belongs to it, is there. SDB_NOTFOUND: the log does not reach from
+ * the backup to the commit or LSN that is wanted, has a gap before it, or the backup is of a later
+ * moment. SDB_CORRUPT: backup or log are damaged. After a failure there is nothing at `path`.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_restore(const char *backup, const char *path,
+                                            const sdb_restore_options *options,
+                                            sdb_restore_result *out_result);
 
 /* What sdb_check found. */
 typedef struct sdb_check_result {
@@ -202,7 +324,7 @@ typedef struct sdb_stats {
     uint64_t pages;                 /* tree pages in use */
     uint64_t extents;               /* large values and key tails in use */
     uint64_t cache_bytes;           /* page memory in use */
-    uint64_t cache_limit_bytes;
+    uint64_t cache_limit_bytes;     /* for pages now: less as the page map grows */
     uint64_t dirty_pages;
     uint64_t page_hits;             /* page found in memory; counted where a page is latched */
     uint64_t page_misses;           /* page read from disk */
@@ -223,7 +345,13 @@ typedef struct sdb_stats {
     uint64_t recovered_commits;     /* replayed when this handle was opened */
     uint64_t recovery_ms;
     uint64_t commit_sequence;       /* number of the newest visible commit */
+    uint64_t log_kept_bytes;        /* log that a crash would not replay, but something keeps */
     uint64_t log_waits;             /* commits that waited because of log_limit_bytes */
+    /* page map, state words, frame tables: with cache_limit_bytes at most the option cache_bytes */
+    uint64_t cache_other_bytes;
+    uint64_t page_hit_per_mille;    /* page_hits in 1000 of page_hits + page_misses; 0: none yet */
+    uint64_t compressed_pages;      /* of the pages, those that stand compressed in the file */
+    uint64_t compressed_bytes;      /* what they take there */
 } sdb_stats;
 
 /* Fills *out_stats, as far as its `size` says it reaches. */

@@ -6,6 +6,7 @@
 #include <sdb/status.h>
 #include <sdb/db.h>
 #include <sdb/kv.h>
+#include <sdb/changes.h>
 #include <sdb/async.h>
 
 #endif

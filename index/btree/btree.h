@@ -26,6 +26,8 @@
 #ifndef SDB_INDEX_BTREE_BTREE_H
 #define SDB_INDEX_BTREE_BTREE_H
 
+#include <stdatomic.h>
+
 #include "engine/pager/optimistic.h"
 #include "engine/pager/pager.h"
 #include "index/btree/node.h"
@@ -34,6 +36,11 @@ struct btree {
     struct pager *pager;
     uint64_t root;
     uint32_t id; /* stands in every node: the keyspace's */
+    /*
+     * Where the last key went, if it was put behind all others: the next one is tried there first.
+     * The caller's, 0 at the beginning, one for all copies of this struct. NULL: not remembered.
+     */
+    _Atomic uint64_t *last_leaf;
 };
 
 /* A value as a tree holds it: bytes, or an extent's id and size. */
@@ -110,6 +117,15 @@ typedef sdb_status (*btree_cut_fn)(void *context, uint64_t root);
 SDB_MUST_USE sdb_status sdb__btree_cut(const struct btree *tree, struct bytes lower,
                                        const struct bytes *upper, btree_visit_fn visit,
                                        btree_cut_fn cut, void *context);
+
+/* Told of a page. */
+typedef void (*btree_page_fn)(void *context, uint64_t id);
+/*
+ * Tells the pages of a tree, those of layers excepted; while it is being changed, of some twice or
+ * not at all.
+ */
+SDB_MUST_USE sdb_status sdb__btree_pages(const struct btree *tree, btree_page_fn fn,
+                                         void *context);
 
 /*
  * About how many keys are >= lower and < *upper (NULL: to the end): exact if both bounds lie in the

@@ -102,6 +102,30 @@ static sdb_status bundle(struct cutting *c, struct made *made, struct node n, un
     return SDB_OK;
 }
 
+/*
+ * Latches the last leaf below a latched node once, so that nobody takes it for the tree's last leaf
+ * any more once it is cut off (btree_write.c, I3).
+ */
+static sdb_status touch_last(struct cutting *c, const struct page *page)
+{
+    struct page at = *page, child;
+    sdb_status status;
+    struct node n;
+
+    for (n = node_of(c->tree, &at); node_level(n) > 0; n = node_of(c->tree, &at)) {
+        if (node_child(n, node_count(n) - 1) == page->id)
+            status = FAIL(SDB_CORRUPT, "page %llu leads to itself: run sdb check, restore a backup",
+                          (unsigned long long)page->id);
+        else
+            status = sdb__btree_latch_child(c->tree, &at, node_count(n) - 1, &child);
+        if (at.id != page->id) unlatch(c->tree, &at, true);
+        if (status != SDB_OK) return status;
+        at = child;
+    }
+    if (at.id != page->id) unlatch(c->tree, &at, true);
+    return SDB_OK;
+}
+
 /* Cuts off children [from, to) of a latched inner node; an empty subtree takes their place. */
 static sdb_status cut_children(struct cutting *c, const struct page *page, unsigned from,
                                unsigned to)
@@ -114,6 +138,7 @@ static sdb_status cut_children(struct cutting *c, const struct page *page, unsig
     uint64_t empty = 0, root = 0;
     sdb_status status = sdb__pager_dirty(c->tree->pager, page);
 
+    if (status == SDB_OK && is_last) status = touch_last(c, page);
     if (to < node_count(n))
         upper = (struct bytes){upper_room, sdb__node_key(n, to, upper_room)};
     if (status == SDB_OK)
@@ -292,6 +317,7 @@ static sdb_status cut_all(struct cutting *c)
         uint64_t cut_off;
 
         status = sdb__pager_dirty(c->tree->pager, &root);
+        if (status == SDB_OK) status = touch_last(c, &root);
         if (status == SDB_OK)
             status = bundle(c, &made, n, 0, node_count(n), empty, NULL, &cut_off);
         if (status == SDB_OK) status = c->cut(c->context, cut_off);

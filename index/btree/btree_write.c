@@ -3,9 +3,12 @@
  * btree_write.c: setting and removing keys; freeing a whole tree.
  *
  * Idea: latch the leaf; if the change fits, make it; if not, let go, make room (btree_balance.c),
- * begin again.
+ * begin again. A key that comes behind all others, as the one before it did, is put into that one's
+ * leaf without a descent.
  * Invariants: I1 the visitor is called once, when nothing can fail any more. I2 a layer's root is
- *   freed only while the leaf that leads to it is latched exclusively, and is empty.
+ *   freed only while the leaf that leads to it is latched exclusively, and is empty. I3 the leaf
+ *   remembered in last_leaf is, if its version is still the one remembered, the last one of the
+ *   tree: whatever makes it another, or cuts it off, latches it exclusively.
  * Costs: one descent; three when a page splits.
  * Not here: what becomes of old values (the visitor knows).
  */
@@ -98,6 +101,70 @@ static bool take_run(const struct btree *tree, const struct part *part, struct b
     return false;
 }
 
+/* ---- keys behind all others --------------------------------------------------------------- */
+
+enum { VERSION_BITS = 24 };
+
+/* Remembers a latched leaf, which is about to be unlatched, as the one that took the last key. */
+static void remember_last(const struct btree *tree, const struct page *leaf)
+{
+    uint64_t version = sdb__pager_version(tree->pager, leaf) + 1;
+
+    if (tree->last_leaf)
+        atomic_store_explicit(tree->last_leaf,
+                              leaf->id << VERSION_BITS | (version & ((1u << VERSION_BITS) - 1)),
+                              memory_order_relaxed);
+}
+
+/* Latches the leaf remembered, if the key comes behind all its others. */
+static bool latch_last_leaf(const struct btree *tree, struct bytes key, struct page *out_leaf)
+{
+    uint64_t last = atomic_load_explicit(tree->last_leaf, memory_order_relaxed);
+    struct page leaf = {NULL, last >> VERSION_BITS};
+    uint64_t version = last & ((1u << VERSION_BITS) - 1);
+    struct bytes greatest;
+    struct node n; /* what it is, is judged again: versions come back in the end */
+
+    if (last == 0 || sdb__pager_version(tree->pager, &leaf) != version ||
+        sdb__pager_latch_exclusive(tree->pager, leaf.id, &leaf) != SDB_OK)
+        return false;
+    n = node_of(tree, &leaf);
+    if (sdb__pager_version(tree->pager, &leaf) == version && node_tree(n) == tree->id &&
+        node_level(n) == 0 && node_is_last(n) && node_count(n)) {
+        greatest = node_suffix(n, node_count(n) - 1); /* the last leaf has no prefix */
+        if (compare_bytes(key.data, key.size, greatest.data, greatest.size) > 0) {
+            *out_leaf = leaf;
+            return true;
+        }
+    }
+    unlatch(tree, &leaf, true);
+    atomic_store_explicit(tree->last_leaf, 0, memory_order_relaxed); /* keys come otherwise */
+    return false;
+}
+
+/* Puts a key behind all others, if it is one and there is room. SDB_END: nothing was done. */
+static sdb_status put_last(const struct btree *tree, struct bytes key,
+                           const struct btree_value *value, btree_visit_fn visit, void *context,
+                           struct btree_run *run)
+{
+    struct page leaf;
+    sdb_status status;
+
+    if (!tree->last_leaf || key.size > btree_key_most(sdb__pager_page_size(tree->pager)) ||
+        !latch_last_leaf(tree, key, &leaf))
+        return SDB_END;
+    status = put_here(tree, &leaf, node_count(node_of(tree, &leaf)), false, key, value, visit,
+                      context);
+    if (status == SDB_OK) remember_last(tree, &leaf);
+    if (status == SDB_OK && run)
+        *run = (struct btree_run){tree, leaf};
+    else
+        unlatch(tree, &leaf, true);
+    return status;
+}
+
+/* ---- any key ------------------------------------------------------------------------------ */
+
 /*
  * Puts; *made is the depth (1…) of the deepest layer that was made for the key, 0 if there is none.
  * After every step that lets the leaf go it begins again from the tree's root: a layer may have
@@ -142,8 +209,11 @@ static sdb_status put(const struct btree *tree, struct bytes key,
             status = make_layer(tree, &leaf, slot, &part);
             if (status == SDB_OK) *made = depth + 1;
         } else {
+            bool is_last = depth == 0 && node_is_last(n) && slot == node_count(n);
+
             need = cell_need(n, part.here, value->is_extent ? 16 : value->data.size);
             status = put_here(tree, &leaf, slot, found, part.here, value, visit, context);
+            if (status == SDB_OK && is_last) remember_last(tree, &leaf);
         }
         if (status == SDB_OK && run && depth == 0 && !part.is_long) {
             *run = (struct btree_run){tree, leaf};
@@ -214,9 +284,12 @@ sdb_status sdb__btree_put_run(const struct btree *tree, struct bytes key,
                               const struct btree_value *value, btree_visit_fn visit, void *context,
                               struct btree_run *run)
 {
+    sdb_status status = run && run->tree ? SDB_END
+                                         : put_last(tree, key, value, visit, context, run);
     unsigned made = 0;
-    sdb_status status = put(tree, key, value, visit, context, run, &made);
 
+    if (status != SDB_END) return status;
+    status = put(tree, key, value, visit, context, run, &made);
     if (status != SDB_OK) /* layers made for nothing */
         for (; made > 0; made--) (void)!sdb__btree_drop_layer(tree, key, made);
     return status;

@@ -13,7 +13,9 @@
 #include "engine/base/bytes.h"
 #include "engine/base/mutant.h"
 #include "engine/base/status.h"
-#include "index/kv/database.h"
+#include "index/kv/merge.h"
+#include "index/kv/packing.h"
+#include "index/kv/txn.h"
 
 struct change {
     sdb_db *db;
@@ -68,6 +70,39 @@ static sdb_status place_value(sdb_db *db, const struct op *op, struct prepared *
     return sdb__pager_extent_adopt(db->pager, &extent, &out->extent);
 }
 
+static sdb_status bad_operation(sdb_db *db, uint64_t commit)
+{
+    return FAIL(SDB_CORRUPT, "%s: commit %" PRIu64 " holds something that is no operation: "
+                "restore a backup", db->path, commit);
+}
+
+/* Merges into what the key has now: in recovery, where the operations are applied one by one. */
+static sdb_status apply_merge(sdb_keyspace *keyspace, const struct op *op, struct change *change)
+{
+    sdb_db *db = keyspace->db;
+    struct buffer old = {0}, merged = {0};
+    struct btree_value value;
+    struct op put = *op;
+    struct bytes base;
+    sdb_status status = sdb__read_committed(keyspace, op->key, NULL, &old);
+
+    base = (struct bytes){old.data, old.size};
+    if (status >= SDB_OK)
+        status = sdb__merge_evaluate(db, status == SDB_OK ? &base : NULL, op->value, &merged);
+    if (status == SDB_INVALID || status == SDB_LIMIT)
+        status = FAIL(SDB_INVALID, "%s: commit %" PRIu64 " in the log merges with operator %u, "
+                      "which is not given, or is not the one it was: open with the merge_operators "
+                      "it was written with", db->path, change->commit,
+                      op->value.size ? op->value.data[0] : 0);
+    put.value = (struct bytes){merged.data, merged.size};
+    if (status == SDB_OK) status = place_value(db, &put, NULL, &value);
+    if (status == SDB_OK)
+        status = sdb__btree_put(&keyspace->tree, op->key, &value, leave_old, change);
+    sdb__buffer_done(db->allocator, &old);
+    sdb__buffer_done(db->allocator, &merged);
+    return status;
+}
+
 static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bool keep,
                             struct prepared *prepared, struct btree_run *run)
 {
@@ -76,8 +111,11 @@ static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bo
     struct btree_value value;
 
     if (op->code != OP_PUT) sdb__btree_run_end(run);
-    if (op->code == OP_MAKE)
-        return sdb__keyspace_apply_make(db, op->keyspace, op->key, commit);
+    if (op->code == OP_MAKE) {
+        if (op->value.size && op->value.size != PACKING_SIZE) return bad_operation(db, commit);
+        return sdb__keyspace_apply_make(db, op->keyspace, op->key,
+                                        op->value.size ? get_u32(op->value.data) : 0, commit);
+    }
     if (op->code == OP_DROP && !prepared && MUTANT(drop_not_replayed)) return SDB_OK;
     if (op->code == OP_DROP) return sdb__keyspace_apply_drop(db, op->keyspace, commit);
     keyspace = sdb__keyspace_by_id(db, op->keyspace);
@@ -86,6 +124,7 @@ static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bo
                     "restore a backup", db->path, commit, op->keyspace);
     if (op->code == OP_DEL) return sdb__apply_del(keyspace, op->key, commit, keep);
     if (op->code == OP_DELRANGE) return sdb__apply_del_range(keyspace, op, commit, keep);
+    if (op->code == OP_MERGE) return apply_merge(keyspace, op, &change);
     TRY(place_value(db, op, prepared, &value));
     return sdb__btree_put_run(&keyspace->tree, op->key, &value, leave_old, &change, run);
 }
@@ -110,9 +149,7 @@ sdb_status sdb__apply_run(sdb_db *db, const uint8_t *ops, size_t size, uint64_t 
     while (at < end) {
         size_t step = sdb__op_read(at, end, &op);
 
-        if (!step)
-            return FAIL(SDB_CORRUPT, "%s: commit %" PRIu64 " holds something that is no "
-                        "operation: restore a backup", db->path, commit);
+        if (!step) return bad_operation(db, commit);
         if (!op.superseded) TRY(apply_one(db, &op, commit, keep, prepared, run));
         at += step;
     }

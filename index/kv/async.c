@@ -172,8 +172,7 @@ static void go_on(struct sdb_get_queue *q, struct get *get)
                                    &get->missing, &status);
         if (step == BTREE_HARD || (step == BTREE_DONE && get->copying.is_extent)) break;
         if (step == BTREE_MISSING) continue;
-        end(q, get, sdb__copy_end(get->keyspace, slice_of(key), &get->copying, status,
-                                  &get->result.size));
+        end(q, get, sdb__copy_end(&get->copying, status, &get->result.size));
         return;
     }
     read_hard(q, get);
@@ -237,7 +236,8 @@ sdb_status sdb_get_async(sdb_get_queue *q, sdb_keyspace *keyspace, sdb_slice key
     (void)take(&q->idle);
     q->out++;
     get->keyspace = keyspace;
-    get->copying = (struct copying){.to = buffer, .capacity = capacity};
+    sdb__copy_begin(&get->copying, keyspace, (struct bytes){get->key.data, get->key.size}, buffer,
+                    capacity);
     get->missing = PAGE_NONE;
     get->here = 0;
     get->result = (sdb_get_result){.tag = tag};

@@ -12,6 +12,9 @@
  * do, and all of them pass by before the first extent. One that no leaf names is of no use, and is
  * left out.
  *
+ * The copy's superblock says as of which LSN, commit and time it is: a restore goes on from there
+ * with the log (restore.c).
+ *
  * Invariants: I1 nothing is copied whose checksum does not match. I2 the superblocks are written
  *   when all else is durable: until then the file is no database. I3 after a failure there is no
  *   file.
@@ -23,9 +26,11 @@
 #include <string.h>
 
 #include "engine/base/bytes.h"
+#include "engine/base/clock.h"
 #include "engine/base/digest.h"
 #include "engine/base/status.h"
 #include "engine/pager/map.h"
+#include "engine/pager/pack.h"
 #include "index/kv/database.h"
 
 enum { BATCH = 32, PIECE = 1024 * 1024 };
@@ -33,12 +38,14 @@ enum { BATCH = 32, PIECE = 1024 * 1024 };
 struct copy {
     sdb_db *db;
     struct superblock superblock; /* the pinned one; at the end, the copy's */
+    bool fresh;                   /* the copy gets an id of its own */
     uint32_t page_size;
     struct map map;       /* of the checkpoint; entries that were copied have their new place */
     /* for each id of an extent: 1 + unused bytes of its last block; 0: not known */
     uint16_t *unused;
     uint64_t id_limit;
     uint8_t *memory;      /* PIECE bytes, or BATCH pages */
+    struct pack_room *room; /* to unpack pages in */
     struct io *io;        /* of the copy */
     struct io_file *file;
     struct io_queue *in, *out;
@@ -105,26 +112,44 @@ static sdb_status damaged(struct copy *c, const char *what, uint64_t id, uint64_
                 wrong);
 }
 
+/* Judges a page that was read, and notes what it names; its bytes stay as they are in the file. */
+static sdb_status judge_page(struct copy *c, const struct io_op *op, uint64_t id)
+{
+    struct map_entry entry = *entry_of(c, id);
+    uint8_t *page = op->memory;
+    const char *wrong = NULL;
+
+    if (op->done < op->size) return damaged(c, "page", id, entry.place, "the file ends in it");
+    if (sdb__digest(page, op->size, 0) != entry.checksum)
+        return damaged(c, "page", id, entry.place, "checksum");
+    if (place_kind(entry.place) == PLACE_PACKED) {
+        page = sdb__pack_room_page(c->room, 0);
+        memcpy(page, op->memory, op->size);
+        wrong = sdb__unpack(c->room, page, op->size);
+    }
+    if (!wrong) wrong = sdb__node_verify(page, c->page_size, id);
+    if (wrong) return damaged(c, "page", id, entry.place, wrong);
+    note_extents(c, (struct node){page, c->page_size});
+    return SDB_OK;
+}
+
 /* Copies the pages that were read into c->memory. */
 static sdb_status copy_batch(struct copy *c, struct io_op *ops, const uint64_t *ids, size_t count)
 {
+    size_t size = 0;
+
     if (count == 0) return SDB_OK;
     TRY(sdb__io_run(c->in, ops, count));
     for (size_t i = 0; i < count; i++) {
         struct map_entry *entry = entry_of(c, ids[i]);
-        const char *wrong;
 
-        if (ops[i].done < ops[i].size)
-            return damaged(c, "page", ids[i], entry->place, "the file ends in it");
-        if (sdb__digest(ops[i].memory, ops[i].size, 0) != entry->checksum)
-            return damaged(c, "page", ids[i], entry->place, "checksum");
-        wrong = sdb__node_verify(ops[i].memory, c->page_size, ids[i]);
-        if (wrong) return damaged(c, "page", ids[i], entry->place, wrong);
-        note_extents(c, (struct node){ops[i].memory, c->page_size});
-        entry->place = place_pack(c->next_block + i * (c->page_size / SPACE_BLOCK),
-                                  c->page_size / SPACE_BLOCK, PLACE_PAGE);
+        TRY(judge_page(c, &ops[i], ids[i]));
+        memmove(c->memory + size, ops[i].memory, ops[i].size);
+        entry->place = place_pack(c->next_block + size / SPACE_BLOCK, ops[i].size / SPACE_BLOCK,
+                                  (enum place_kind)place_kind(entry->place));
+        size += ops[i].size;
     }
-    return append(c, c->memory, count * c->page_size);
+    return append(c, c->memory, size);
 }
 
 static sdb_status copy_pages(struct copy *c)
@@ -136,11 +161,12 @@ static sdb_status copy_pages(struct copy *c)
     for (uint64_t id = 1; id < c->id_limit; id++) {
         uint64_t place = entry_of(c, id)->place;
 
-        if (place == 0 || place_kind(place) != PLACE_PAGE) continue;
+        if (!place_is_page(place)) continue;
         ids[count] = id;
         ops[count] = (struct io_op){.file = c->db->file, .kind = IO_READ,
                                     .memory = c->memory + count * c->page_size,
-                                    .offset = place_offset(place), .size = c->page_size};
+                                    .offset = place_offset(place),
+                                    .size = (size_t)place_bytes(place)};
         if (++count < BATCH) continue;
         TRY(copy_batch(c, ops, ids, count));
         count = 0;
@@ -222,8 +248,10 @@ static sdb_status copy_map(struct copy *c)
 
 static sdb_status write_superblocks(struct copy *c)
 {
+    uint64_t id[2] = {sdb__random_seed(), sdb__random_seed()};
+
     c->superblock.log_id = 0;
-    c->superblock.written_ms = sdb__pager_now_ms();
+    if (c->fresh) memcpy(c->superblock.database_id, id, sizeof c->superblock.database_id);
     TRY(sdb__io_sync(c->out, c->file));
     for (unsigned slot = 0; slot < SUPERBLOCK_SLOTS; slot++) {
         TRY(sdb__superblock_write(c->out, c->file, slot, &c->superblock));
@@ -248,6 +276,7 @@ static sdb_status prepare(struct copy *c)
     TRY(sdb__map_init(&c->map, allocator, c->page_size));
     TRY(sdb__map_load(&c->map, c->in, c->db->file, &c->superblock, NULL, NULL));
     c->id_limit = (uint64_t)c->map.count * c->map.per_chunk;
+    TRY(sdb__pack_room_new(allocator, c->page_size, &c->room));
     c->memory = sdb__mem_alloc(allocator, (size_t)BATCH * PAGE_SIZE_MOST);
     c->unused = sdb__mem_zalloc(allocator, (size_t)c->id_limit, sizeof *c->unused);
     if (!c->memory || !c->unused) return SDB_NOMEM;
@@ -315,7 +344,13 @@ static sdb_status copy_to(struct copy *c, const char *path)
 
 sdb_status sdb_backup(sdb_db *db, const char *path, sdb_progress_fn progress, void *context)
 {
-    struct copy c = {.db = db, .progress = progress, .context = context};
+    return sdb__backup(db, path, false, progress, context);
+}
+
+sdb_status sdb__backup(sdb_db *db, const char *path, bool fresh, sdb_progress_fn progress,
+                       void *context)
+{
+    struct copy c = {.db = db, .fresh = fresh, .progress = progress, .context = context};
     sdb_status status = SDB_OK;
 
     if (!db || !path || !*path) return FAIL(SDB_INVALID, "sdb_backup: an argument is missing");
@@ -332,6 +367,7 @@ sdb_status sdb_backup(sdb_db *db, const char *path, sdb_progress_fn progress, vo
     }
     sdb__io_queue_free(c.in);
     sdb__map_done(&c.map);
+    sdb__pack_room_free(c.room);
     sdb__mem_free(db->allocator, c.unused);
     sdb__mem_free(db->allocator, c.memory);
     if (db->is_memory) sdb__io_free(c.io);

@@ -54,7 +54,7 @@ static sdb_status run_checkpoint(sdb_db *db, bool last)
     }
     atomic_store(&db->checkpoint_lsn, state.lsn);
     if (last) db->lsn = state.lsn;
-    if (wal && !last) status = sdb__wal_trim(wal, state.lsn);
+    if (wal && !last) status = sdb__wal_trim(wal, sdb__changes_keep(db, state.lsn));
     return status;
 }
 

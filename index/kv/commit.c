@@ -26,7 +26,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/mutant.h"
 #include "engine/base/status.h"
-#include "index/kv/database.h"
+#include "index/kv/merge.h"
 
 enum { SEGMENT_BYTES = 64 * 1024 * 1024 };
 
@@ -72,7 +72,8 @@ static sdb_status conflict(sdb_db *db, const sdb_keyspace *keyspace)
 }
 
 /* Refuses an operation that does not fit what was committed meanwhile. */
-static sdb_status validate_op(sdb_db *db, const struct op *op, const struct snapshot *snapshot)
+static sdb_status validate_op(sdb_db *db, const struct op *op, const struct read_set *reads,
+                              const struct snapshot *snapshot)
 {
     sdb_keyspace *keyspace = sdb__keyspace_by_id(db, op->keyspace);
 
@@ -93,6 +94,8 @@ static sdb_status validate_op(sdb_db *db, const struct op *op, const struct snap
         return snapshot && sdb__versions_touched(&db->versions, op->keyspace, op->key,
                                                  op_upper(op), snapshot->commit)
                    ? conflict(db, keyspace) : SDB_OK;
+    if (op->code == OP_MERGE && !(reads && sdb__reads_may_have_seen(reads, op->keyspace, op->key)))
+        return SDB_OK; /* it meets whatever is there */
     if (snapshot && !op->superseded && !MUTANT(conflict_not_noticed) &&
         sdb__versions_newest(&db->versions, op->keyspace, op->key) > snapshot->commit)
         return conflict(db, keyspace);
@@ -129,14 +132,14 @@ static sdb_status validate(sdb_db *db, const struct write_set *w, const struct r
                            const struct snapshot *snapshot)
 {
     if (snapshot && snapshot->commit == db->last_commit) snapshot = NULL;
-    if (snapshot && reads) TRY(validate_reads(db, reads, snapshot->commit));
+    if (snapshot && reads && reads->active) TRY(validate_reads(db, reads, snapshot->commit));
     for (const struct write_chunk *chunk = w->first; chunk; chunk = chunk->next) {
         const uint8_t *at = chunk->data, *end = at + chunk->used;
         struct op op;
 
         while (at < end) {
             at += sdb__op_read(at, end, &op);
-            TRY(validate_op(db, &op, snapshot));
+            TRY(validate_op(db, &op, reads, snapshot));
         }
     }
     return SDB_OK;
@@ -148,7 +151,8 @@ static sdb_status begin_log_locked(sdb_db *db)
     const struct superblock *superblock = sdb__pager_superblock(db->pager);
     struct wal_options options = {.io = db->io, .allocator = db->allocator,
                                   .folder = db->wal_folder, .first_lsn = db->lsn,
-                                  .segment_bytes = db->options.log_limit_bytes / 4};
+                                  .segment_bytes = db->options.log_limit_bytes / 4,
+                                  .archive = db->archive};
     struct wal *wal;
     sdb_status status;
 
@@ -212,9 +216,15 @@ static sdb_status append(sdb_db *db, const struct write_set *w, uint64_t commit,
     return status;
 }
 
+/* What the merges of a commit come to: it is put after the rest. */
+struct outcome {
+    struct write_set puts;
+    struct prepared prepared;
+};
+
 /* Step 2: everything that may refuse. */
 static sdb_status ready(sdb_db *db, const struct write_set *w, const struct read_set *reads,
-                        const struct snapshot *snapshot)
+                        const struct snapshot *snapshot, struct outcome *merged)
 {
     uint64_t limit = db->options.version_bytes;
 
@@ -225,25 +235,39 @@ static sdb_status ready(sdb_db *db, const struct write_set *w, const struct read
         return FAIL(SDB_LIMIT, "old versions for open snapshots already take %" PRIu64 " of "
                     "%" PRIu64 " bytes: end long-running readers, or raise version_bytes",
                     (uint64_t)atomic_load(&db->versions.bytes), limit);
-    return sdb__pager_reserve(db->pager, RESERVE_PAGES * w->count + RESERVE_RANGE * w->range_ops +
-                                             2 * RESERVE_PAGES);
+    if (w->merges) {
+        TRY(sdb__merge_resolve(db, w, &merged->puts));
+        TRY(prepare(db, &merged->puts, &merged->prepared));
+    }
+    return sdb__pager_reserve(db->pager, RESERVE_PAGES * (w->count + merged->puts.count) +
+                                             RESERVE_RANGE * w->range_ops + 2 * RESERVE_PAGES);
+}
+
+/* Applies operations in the order of the log, as recovery does. */
+static sdb_status apply_in_order(sdb_db *db, const struct write_set *w, uint64_t commit,
+                                 struct prepared *prepared, bool keep)
+{
+    sdb_status status = SDB_OK;
+
+    for (const struct write_chunk *chunk = w->first; chunk && status == SDB_OK;
+         chunk = chunk->next)
+        status = sdb__apply(db, chunk->data, chunk->used, commit, keep, prepared);
+    return status;
 }
 
 /* Step 4. `keep`, for a write set that deletes ranges: whether it must leave versions. */
-static sdb_status change(sdb_db *db, const struct write_set *w, uint64_t commit,
-                         struct prepared *prepared, bool keep)
+static sdb_status change(sdb_db *db, struct write_set *w, uint64_t commit,
+                         struct prepared *prepared, struct outcome *merged, bool keep)
 {
     bool large = w->count > QUIET_MOST;
     sdb_status status;
 
     if (w->range_ops == 0) keep = sdb__snapshot_apply(db, w->count);
+    if (w->merges) sdb__merge_hide(w);
     status = large ? sdb__apply_sorted(db, w, commit, keep) : SDB_END;
-    if (status == SDB_END) { /* in the order of the log, as recovery does */
-        status = SDB_OK;
-        for (const struct write_chunk *chunk = w->first; chunk && status == SDB_OK;
-             chunk = chunk->next)
-            status = sdb__apply(db, chunk->data, chunk->used, commit, keep, prepared);
-    }
+    if (status == SDB_END) status = apply_in_order(db, w, commit, prepared, keep);
+    if (status == SDB_OK)
+        status = apply_in_order(db, &merged->puts, commit, &merged->prepared, keep);
     if (status != SDB_OK) {
         status = sdb__db_kill(db, status);
         commit = db->last_commit; /* lets waiting snapshots go on; the handle is dead */
@@ -280,6 +304,7 @@ sdb_status sdb__commit(sdb_db *db, struct write_set *w, const struct read_set *r
                        struct snapshot *snapshot, sdb_durability durability)
 {
     struct prepared prepared = {0};
+    struct outcome merged = {.puts = {.allocator = db->allocator}};
     uint64_t lsn = 0;
     bool keep = false;
     sdb_status status = ready_log(db);
@@ -287,18 +312,20 @@ sdb_status sdb__commit(sdb_db *db, struct write_set *w, const struct read_set *r
     if (status == SDB_OK) status = sdb__db_wait_for_log(db);
     if (status == SDB_OK) status = prepare(db, w, &prepared);
     (void)pthread_mutex_lock(&db->commit_lock);
-    if (status == SDB_OK) status = ready(db, w, reads, snapshot);
+    if (status == SDB_OK) status = ready(db, w, reads, snapshot, &merged);
     if (snapshot) sdb__snapshot_close(db, snapshot);
     if (status == SDB_OK && w->range_ops) status = sdb__ready_ranges(db, w, &keep);
     if (status == SDB_OK) {
         status = append(db, w, db->last_commit + 1, &lsn);
         if (status == SDB_OK || MUTANT(applied_though_not_logged))
-            status = change(db, w, db->last_commit + 1, &prepared, keep);
+            status = change(db, w, db->last_commit + 1, &prepared, &merged, keep);
         else if (w->range_ops)
             sdb__snapshot_publish(db, db->last_commit);
     }
     (void)pthread_mutex_unlock(&db->commit_lock);
     unprepare(db, &prepared);
+    unprepare(db, &merged.prepared);
+    if (w->merges) sdb__writes_done(&merged.puts);
     if (status == SDB_IO) return sdb__db_kill(db, status); /* what the header promises of SDB_IO */
     if (status != SDB_OK) return status;
     atomic_fetch_add_explicit(&db->commits, 1, memory_order_relaxed);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "engine/base/status.h"
+#include "index/kv/merge.h"
 #include "index/kv/range.h"
 #include "index/kv/scan.h"
 #include "index/kv/txn.h"
@@ -139,14 +140,20 @@ void sdb__cursors_orphan(sdb_txn *txn)
     txn->cursors = NULL;
 }
 
+/* True when a key lies beyond the end that the cursor moves to. */
+static bool is_outside(const sdb_cursor *c, struct bytes key)
+{
+    return c->direction > 0 ? c->bounds.has_upper && compare(key, view(&c->bounds.upper)) >= 0
+                            : c->bounds.has_lower && compare(key, view(&c->bounds.lower)) < 0;
+}
+
 /* Arrives at an entry: the scan's (`op` NULL) or an own one. */
 static sdb_status arrive(sdb_cursor *c, const struct op *op, sdb_slice *out_key,
                          sdb_slice *out_value)
 {
     struct bytes key = op ? op->key : view(&c->scan.key), value;
 
-    if (c->direction > 0 ? c->bounds.has_upper && compare(key, view(&c->bounds.upper)) >= 0
-                         : c->bounds.has_lower && compare(key, view(&c->bounds.lower)) < 0) {
+    if (is_outside(c, key)) {
         c->where = c->direction > 0 ? BEHIND_LAST : BEFORE_FIRST;
         return SDB_END;
     }
@@ -198,6 +205,19 @@ static sdb_status end_of(sdb_cursor *c)
     return SDB_END;
 }
 
+/* What an own merge makes of the scan's entry, if that has the same key, becomes its value. */
+static sdb_status merge_here(sdb_cursor *c, struct op *op, bool has_base)
+{
+    struct bytes base;
+
+    if (op->code != OP_MERGE || is_outside(c, op->key)) return SDB_OK;
+    if (has_base) TRY(sdb__scan_value(&c->scan, &c->value, &base));
+    TRY(sdb__merge_own(c->txn->db, &c->txn->writes, c->keyspace->tree.id, op->key,
+                       has_base ? &base : NULL, &c->value));
+    op->value = view(&c->value);
+    return SDB_OK;
+}
+
 /*
  * The scan has moved beyond `from`; now the nearer of its entry and the write set's counts.
  * `behind`: strictly beyond from. from NULL (backward only): the end of the keyspace.
@@ -225,10 +245,11 @@ static sdb_status settle(sdb_cursor *c, const struct bytes *from, bool behind, s
         if (!has_entry) return has_scan ? arrive(c, NULL, out_key, out_value) : end_of(c);
         order = has_scan ? c->direction * compare(op.key, view(&c->scan.key)) : -1;
         if (order > 0) return arrive(c, NULL, out_key, out_value);
+        if (out_value) TRY(merge_here(c, &op, order == 0));
         if (order == 0)
             c->scan_status = c->direction > 0 ? sdb__scan_next(&c->scan)
                                               : sdb__scan_prev(&c->scan);
-        if (op.code == OP_PUT) return arrive(c, &op, out_key, out_value);
+        if (op.code != OP_DEL) return arrive(c, &op, out_key, out_value);
         at = op.key; /* deleted by this transaction: go on behind it */
         from = &at;
         behind = true;
@@ -247,6 +268,7 @@ static sdb_status note(const sdb_cursor *c, const struct bytes *from, sdb_status
     const struct bounds *bounds = &c->bounds;
     struct bytes far = view(c->direction > 0 ? &bounds->upper : &bounds->lower), none = {NULL, 0};
 
+    if (reads->sees && status == SDB_OK) sdb__reads_see(reads, id, at);
     if (!reads->active || status < SDB_OK) return status;
     if (status == SDB_OK && c->direction > 0)
         sdb__reads_add(reads, id, *from, READ_WITH, at);

@@ -10,10 +10,11 @@
  *   pager's locks    (engine/pager/pool.h)
  *   snapshot_lock    open snapshots, the visible commit; a leaf: nothing is locked under it
  *   keyspace_lock    the table of keyspaces; a leaf
+ *   stream_lock      the list of change streams; a leaf
  *   dead_lock        what killed the handle; a leaf
  *   worker's lock    (kv_worker.h); a leaf
  *
- * The catalog is a tree with id 0. Its keys: "k" + name → id u32, zero u32, root u64, commit u64
+ * The catalog is a tree with id 0. Its keys: "k" + name → id u32, packing u32, root u64, commit u64
  * that made it; "d" + id (big-endian u32) → root u64: dropped, to be freed; "c" + page id
  * (big-endian u64) → id u32: a subtree that was cut off that keyspace, to be freed; "n" → next
  * keyspace id u32.
@@ -23,7 +24,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sdb/kv.h>
+#include <sdb/changes.h>
 
 #include "engine/base/mem.h"
 #include "engine/io/io.h"
@@ -47,6 +48,8 @@ enum {
 struct sdb_keyspace {
     sdb_db *db;
     struct btree tree;
+    _Atomic uint64_t last_leaf; /* the tree's */
+    uint32_t packing; /* packing.h */
     _Atomic uint64_t dropped; /* the commit that dropped it; 0: it is there */
     bool freed;               /* its pages are gone; under commit_lock */
     char name[SDB_KEYSPACE_NAME_MAX + 1];
@@ -69,6 +72,7 @@ struct sdb_db {
     const sdb_allocator *allocator;
     sdb_options options; /* with defaults filled in */
     char *path, *wal_folder;
+    char *archive; /* folder that keeps segments of the log; NULL: none */
     struct io *io;
     bool owns_io, is_memory, readonly;
     struct io_file *file;
@@ -95,8 +99,10 @@ struct sdb_db {
     pthread_cond_t snapshot_cond;
     struct snapshot *oldest, *newest;
     uint64_t snapshot_count, transaction_count;
-    uint64_t visible;
-    bool quiet; /* a commit is being applied without leaving versions */
+    /* Changed under the lock; reads that open no snapshot look without it. */
+    _Atomic uint64_t visible;
+    _Atomic uint64_t applying; /* the commit that is, or was last, being applied */
+    _Atomic bool quiet;        /* it leaves no versions */
     struct sdb_txn *idle_txns; /* for reuse */
     unsigned idle_count;
 
@@ -110,6 +116,9 @@ struct sdb_db {
     _Atomic uint32_t unfreed;
     struct keyspace_cut *cuts; /* under commit_lock */
     size_t cut_count, cut_capacity;
+
+    pthread_mutex_t stream_lock;
+    sdb_changes *streams;
 
     struct worker checkpointer; /* makes checkpoints, frees dropped keyspaces */
     struct worker log_keeper;   /* makes log segments ahead of need, syncs for GROUP */
@@ -143,6 +152,13 @@ void sdb__snapshot_close(sdb_db *db, struct snapshot *snapshot);
  */
 bool sdb__snapshot_apply(sdb_db *db, uint64_t count);
 void sdb__snapshot_publish(sdb_db *db, uint64_t commit);
+/* The newest visible commit, for a read without a snapshot that ends with await. */
+uint64_t sdb__snapshot_visible(const sdb_db *db);
+/*
+ * Waits until whatever a tree may have shown by now is visible, but for what has left versions: a
+ * moment, if at all.
+ */
+void sdb__snapshot_await(const sdb_db *db);
 /* No open snapshot is older than the answer. */
 uint64_t sdb__snapshot_oldest(sdb_db *db);
 
@@ -151,11 +167,13 @@ SDB_MUST_USE sdb_status sdb__keyspaces_load(sdb_db *db);
 void sdb__keyspaces_done(sdb_db *db);
 /* The keyspace with an id, or NULL. Under commit_lock. */
 sdb_keyspace *sdb__keyspace_by_id(sdb_db *db, uint32_t id);
+/* How the pages of the tree with an id are packed (packing.h); any thread. */
+uint32_t sdb__keyspace_packing(sdb_db *db, uint32_t id);
 /* NULL, or what is wrong with a name of at most SDB_KEYSPACE_NAME_MAX bytes. */
 const char *sdb__keyspace_judge_name(struct bytes name);
 /* Applies OP_MAKE and OP_DROP. Under commit_lock. */
 SDB_MUST_USE sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name,
-                                                 uint64_t commit);
+                                                 uint32_t packing, uint64_t commit);
 SDB_MUST_USE sdb_status sdb__keyspace_apply_drop(sdb_db *db, uint32_t id, uint64_t commit);
 /* Takes over a subtree that was just cut off: in memory only. Under commit_lock. */
 SDB_MUST_USE sdb_status sdb__keyspace_note_cut(sdb_db *db, uint32_t id, uint64_t root);
@@ -206,8 +224,6 @@ SDB_MUST_USE sdb_status sdb__apply_run(sdb_db *db, const uint8_t *ops, size_t si
 /* Removes one key, as sdb__apply does. */
 SDB_MUST_USE sdb_status sdb__apply_del(sdb_keyspace *keyspace, struct bytes key, uint64_t commit,
                                        bool keep);
-/* Replays log `log_id` from where the superblock ends; then the database needs no log. */
-SDB_MUST_USE sdb_status sdb__recover(sdb_db *db, uint64_t log_id);
 
 /* ---- delrange.c ---- */
 /* Applies OP_DELRANGE. */
@@ -220,6 +236,45 @@ SDB_MUST_USE sdb_status sdb__apply_del_range(sdb_keyspace *keyspace, const struc
  */
 SDB_MUST_USE sdb_status sdb__ready_ranges(sdb_db *db, const struct write_set *writes,
                                           bool *out_keep);
+
+/* ---- recover.c ---- */
+/* What to replay, and what came of it. */
+struct replay {
+    const char *folders[2]; /* as for sdb__wal_replay_both */
+    struct wal_identity identity;
+    uint64_t from_lsn;
+    /* Taken are commits that begin before these LSNs, up to this number, not after this time. */
+    uint64_t before_lsn, until_lsn, until_commit, until_ms;
+
+    bool reached;     /* there was a commit beyond one of the until_… */
+    uint64_t end_lsn; /* behind the last commit taken */
+    uint64_t last_ms; /* time of the last commit taken; left alone if there was none */
+    bool failed;      /* while applying: then what is in memory is not whole */
+};
+/*
+ * Applies the commits of a log to a database that has none. SDB_NOTFOUND: there is no such log, or
+ * none that holds from_lsn; SDB_CORRUPT: what could be read of it was applied, unless `failed`.
+ */
+SDB_MUST_USE sdb_status sdb__replay(sdb_db *db, struct replay *what);
+/* Replays log `log_id` from where the superblock ends; then the database needs no log. */
+SDB_MUST_USE sdb_status sdb__recover(sdb_db *db, uint64_t log_id);
+
+/* ---- backup.c ---- */
+/*
+ * sdb_backup. `fresh`: the copy gets an id of its own, for it will not go on as the original did.
+ */
+SDB_MUST_USE sdb_status sdb__backup(sdb_db *db, const char *path, bool fresh,
+                                    sdb_progress_fn progress, void *context);
+
+/* ---- changes.c ---- */
+/* What may be trimmed of the log of which `lsn` and later are needed anyway. */
+uint64_t sdb__changes_keep(sdb_db *db, uint64_t lsn);
+
+/* ---- restore.c ---- */
+/* sdb_restore on a given backend. */
+SDB_MUST_USE sdb_status sdb__restore(struct io *io, const char *backup, const char *path,
+                                     const sdb_restore_options *options,
+                                     sdb_restore_result *out_result);
 
 /* ---- checkpoint_run.c ---- */
 /* Makes a checkpoint. `last`: the log is not needed any more, both superblocks are written. */

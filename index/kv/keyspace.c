@@ -9,7 +9,8 @@
  *   when no snapshot is older than its drop, a few hundred at a time, and its catalog entry "d"
  *   goes with the last. I3 so are those of a subtree that was cut off, but at once: no snapshot was
  *   open then; its entry is "c".
- * Costs: a handle in memory for each keyspace. Not here: nested names, options of a keyspace.
+ * Costs: a handle in memory for each keyspace. Not here: nested names, what options mean
+ *   (packing.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/status.h"
 #include "index/kv/database.h"
+#include "index/kv/packing.h"
 
 static struct bytes text(const char *s)
 {
@@ -95,9 +97,21 @@ sdb_keyspace *sdb__keyspace_by_id(sdb_db *db, uint32_t id)
     return at < db->keyspace_count && db->keyspaces[at]->tree.id == id ? db->keyspaces[at] : NULL;
 }
 
+uint32_t sdb__keyspace_packing(sdb_db *db, uint32_t id)
+{
+    const sdb_keyspace *keyspace;
+    uint32_t packing;
+
+    (void)pthread_mutex_lock(&db->keyspace_lock);
+    keyspace = sdb__keyspace_by_id(db, id);
+    packing = keyspace ? keyspace->packing : 0;
+    (void)pthread_mutex_unlock(&db->keyspace_lock);
+    return packing;
+}
+
 /* Enters a keyspace in the table of handles, before the one at `at`. */
 static sdb_status add_handle(sdb_db *db, size_t at, uint32_t id, uint64_t root, struct bytes name,
-                             sdb_keyspace **out)
+                             uint32_t packing, sdb_keyspace **out)
 {
     sdb_keyspace *keyspace = sdb__mem_zalloc(db->allocator, 1, sizeof *keyspace);
     sdb_status status = SDB_NOMEM;
@@ -108,7 +122,8 @@ static sdb_status add_handle(sdb_db *db, size_t at, uint32_t id, uint64_t root, 
                                   db->keyspace_count + 1, sizeof(sdb_keyspace *));
         if (status == SDB_OK) {
             keyspace->db = db;
-            keyspace->tree = (struct btree){db->pager, root, id};
+            keyspace->tree = (struct btree){db->pager, root, id, &keyspace->last_leaf};
+            keyspace->packing = packing;
             if (name.size) memcpy(keyspace->name, name.data, name.size);
             memmove(db->keyspaces + at + 1, db->keyspaces + at,
                     (db->keyspace_count - at) * sizeof(sdb_keyspace *));
@@ -144,15 +159,18 @@ static sdb_status load_entry(sdb_db *db, const uint8_t *key, size_t key_size, st
     }
     if (key[0] == 'k' && key_size <= SDB_KEYSPACE_NAME_MAX + 1 && value.size == CATALOG_VALUE) {
         id = get_u32(value.data);
-        if (id == CATALOG_TREE || id >= db->next_keyspace) return bad_entry(db);
+        if (id == CATALOG_TREE || id >= db->next_keyspace ||
+            !sdb__packing_is_known(get_u32(value.data + 4)))
+            return bad_entry(db);
         return add_handle(db, db->keyspace_count, id, get_u64(value.data + 8),
-                          (struct bytes){key + 1, key_size - 1}, &keyspace);
+                          (struct bytes){key + 1, key_size - 1}, get_u32(value.data + 4),
+                          &keyspace);
     }
     if (key[0] == 'd' && key_size == 5 && value.size == 8) {
         id = (uint32_t)key[1] << 24 | (uint32_t)key[2] << 16 | (uint32_t)key[3] << 8 | key[4];
         if (id == CATALOG_TREE || id >= db->next_keyspace) return bad_entry(db);
         TRY(add_handle(db, db->keyspace_count, id, get_u64(value.data), (struct bytes){NULL, 0},
-                       &keyspace));
+                       0, &keyspace));
         atomic_store(&keyspace->dropped, 1);
         atomic_fetch_add(&db->unfreed, 1);
         return SDB_OK;
@@ -248,17 +266,21 @@ sdb_status sdb__keyspace_keep_cuts(sdb_db *db, size_t first)
     return SDB_OK;
 }
 
-sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name, uint64_t commit)
+sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name, uint32_t packing,
+                                    uint64_t commit)
 {
     uint8_t value[CATALOG_VALUE] = {0}, next[4];
     struct catalog_key key, n;
     sdb_keyspace *keyspace;
     uint64_t root;
 
-    if (name.size == 0 || name.size > SDB_KEYSPACE_NAME_MAX || sdb__keyspace_by_id(db, id))
+    if (name.size == 0 || name.size > SDB_KEYSPACE_NAME_MAX || sdb__keyspace_by_id(db, id) ||
+        !sdb__packing_is_known(packing))
         return bad_entry(db);
+    if (packing) sdb__pager_need_feature(db->pager, FEATURE_PACKING);
     TRY(sdb__btree_make(db->pager, id, &root));
     put_u32(value, id);
+    put_u32(value + 4, packing);
     put_u64(value + 8, root);
     put_u64(value + 16, commit);
     (void)pthread_mutex_lock(&db->keyspace_lock);
@@ -269,7 +291,7 @@ sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name, 
     make_key(&n, 'n', (struct bytes){NULL, 0});
     TRY(catalog_put(db, &key, value, sizeof value));
     TRY(catalog_put(db, &n, next, sizeof next));
-    return add_handle(db, find_handle(db, id), id, root, name, &keyspace);
+    return add_handle(db, find_handle(db, id), id, root, name, packing, &keyspace);
 }
 
 sdb_status sdb__keyspace_apply_drop(sdb_db *db, uint32_t id, uint64_t commit)
@@ -448,26 +470,29 @@ static sdb_keyspace *find_by_name(sdb_db *db, const char *name)
 }
 
 /* Commits a single catalog operation. */
-static sdb_status commit_op(sdb_db *db, enum op_code code, uint32_t id, struct bytes name)
+static sdb_status commit_op(sdb_db *db, enum op_code code, uint32_t id, struct bytes name,
+                            struct bytes value)
 {
     struct write_set writes;
     sdb_status status;
 
     sdb__writes_init(&writes, db->allocator, false);
-    status = sdb__writes_add(&writes, code, id, name, (struct bytes){NULL, 0}, false);
+    status = sdb__writes_add(&writes, code, id, name, value, false);
     if (status == SDB_OK) status = sdb__commit(db, &writes, NULL, NULL, SDB_DURABILITY_DEFAULT);
     sdb__writes_done(&writes);
     return status;
 }
 
-sdb_status sdb_keyspace_open(sdb_db *db, const char *name, unsigned flags,
-                             sdb_keyspace **out_keyspace)
+/* Opens a keyspace, or makes one with a packing. */
+static sdb_status open_or_make(sdb_db *db, const char *name, unsigned flags, uint32_t packing,
+                               sdb_keyspace **out_keyspace)
 {
+    uint8_t options[PACKING_SIZE];
     sdb_keyspace *keyspace;
     uint32_t id;
     sdb_status status;
 
-    if (!db || !out_keyspace) return FAIL(SDB_INVALID, "sdb_keyspace_open: an argument is NULL");
+    put_u32(options, packing);
     TRY(sdb__db_alive(db));
     TRY(check_name(name));
     for (;;) {
@@ -490,10 +515,28 @@ sdb_status sdb_keyspace_open(sdb_db *db, const char *name, unsigned flags,
         if (id == UINT32_MAX)
             return FAIL(SDB_LIMIT, "%s has used up the numbers for keyspaces: copy what it holds "
                         "to a new database", db->path);
-        status = commit_op(db, OP_MAKE, id, text(name));
+        status = commit_op(db, OP_MAKE, id, text(name),
+                           (struct bytes){options, packing ? sizeof options : 0});
         if (status != SDB_OK && status != SDB_EXISTS) return status;
         if (status == SDB_OK) flags &= ~(unsigned)SDB_KEYSPACE_MUST_MAKE;
     }
+}
+
+sdb_status sdb_keyspace_open(sdb_db *db, const char *name, unsigned flags,
+                             sdb_keyspace **out_keyspace)
+{
+    if (!db || !out_keyspace) return FAIL(SDB_INVALID, "sdb_keyspace_open: an argument is NULL");
+    return open_or_make(db, name, flags, 0, out_keyspace);
+}
+
+sdb_status sdb_keyspace_make(sdb_db *db, const char *name, const sdb_keyspace_options *options,
+                             sdb_keyspace **out_keyspace)
+{
+    uint32_t packing;
+
+    if (!db || !out_keyspace) return FAIL(SDB_INVALID, "sdb_keyspace_make: an argument is NULL");
+    TRY(sdb__packing_of_options(options, &packing));
+    return open_or_make(db, name, SDB_KEYSPACE_MUST_MAKE, packing, out_keyspace);
 }
 
 sdb_status sdb_keyspace_drop(sdb_keyspace *keyspace)
@@ -502,7 +545,8 @@ sdb_status sdb_keyspace_drop(sdb_keyspace *keyspace)
     TRY(sdb__db_alive(keyspace->db));
     if (keyspace->db->readonly)
         return FAIL(SDB_READONLY, "%s is open for reading only", keyspace->db->path);
-    TRY(commit_op(keyspace->db, OP_DROP, keyspace->tree.id, (struct bytes){NULL, 0}));
+    TRY(commit_op(keyspace->db, OP_DROP, keyspace->tree.id, (struct bytes){NULL, 0},
+                  (struct bytes){NULL, 0}));
     return sdb__keyspaces_tidy(keyspace->db);
 }
 

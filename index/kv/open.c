@@ -9,7 +9,7 @@
  * Invariants: I1 the file is locked before a byte of it is judged. I2 after a clean close the file
  *   alone is the database. I3 a dead handle changes nothing more on disk.
  * Costs: opening reads the page map and the catalog; making syncs four times.
- * Not here: recovery (apply.c), checkpoints (checkpoint_run.c).
+ * Not here: recovery (recover.c), checkpoints (checkpoint_run.c).
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,7 +19,9 @@
 #include "engine/base/clock.h"
 #include "engine/base/mutant.h"
 #include "engine/base/status.h"
-#include "index/kv/database.h"
+#include "index/kv/merge.h"
+#include "index/kv/packing.h"
+#include "wal/wal_archive.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0"
@@ -69,8 +71,13 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
                     "1 MiB", o.log_limit_bytes);
     if (o.durability > SDB_DURABILITY_NONE || o.durability < SDB_DURABILITY_DEFAULT)
         return FAIL(SDB_INVALID, "options: durability %d is unknown", (int)o.durability);
+    if (o.cache_policy > SDB_CACHE_FIFO || o.cache_policy < SDB_CACHE_DEFAULT)
+        return FAIL(SDB_INVALID, "options: cache policy %d is unknown", (int)o.cache_policy);
+    if (o.archive_folder && !*o.archive_folder)
+        return FAIL(SDB_INVALID, "options: the archive folder's name is empty");
     if (!o.allocator->resize)
         return FAIL(SDB_INVALID, "options: the allocator has no resize function");
+    TRY(sdb__merge_judge_options(&o));
     *out = o;
     return SDB_OK;
 }
@@ -103,6 +110,7 @@ static void init_locks(sdb_db *db)
     (void)pthread_mutex_init(&db->snapshot_lock, NULL);
     (void)pthread_mutex_init(&db->keyspace_lock, NULL);
     (void)pthread_mutex_init(&db->dead_lock, NULL);
+    (void)pthread_mutex_init(&db->stream_lock, NULL);
     (void)pthread_cond_init(&db->snapshot_cond, NULL);
     sdb__worker_init(&db->checkpointer);
     sdb__worker_init(&db->log_keeper);
@@ -113,6 +121,7 @@ static void done_locks(sdb_db *db)
     sdb__worker_done(&db->log_keeper);
     sdb__worker_done(&db->checkpointer);
     (void)pthread_cond_destroy(&db->snapshot_cond);
+    (void)pthread_mutex_destroy(&db->stream_lock);
     (void)pthread_mutex_destroy(&db->dead_lock);
     (void)pthread_mutex_destroy(&db->keyspace_lock);
     (void)pthread_mutex_destroy(&db->snapshot_lock);
@@ -144,8 +153,11 @@ static sdb_status db_new(const char *path, const sdb_options *options, sdb_db **
     sdb__versions_init(&db->versions, db->allocator, NULL);
     db->path = sdb__mem_strdup(db->allocator, path);
     if (db->path) db->wal_folder = with_suffix(db, "-wal");
+    if (options->archive_folder)
+        db->archive = sdb__mem_strdup(db->allocator, options->archive_folder);
+    db->options.archive_folder = db->archive;
     *out_db = db;
-    return db->wal_folder ? SDB_OK : SDB_NOMEM;
+    return db->wal_folder && (db->archive || !options->archive_folder) ? SDB_OK : SDB_NOMEM;
 }
 
 /* Frees a handle in any state of completion; writes nothing. */
@@ -161,6 +173,7 @@ static void db_free(sdb_db *db)
     sdb__pager_close(db->pager);
     sdb__io_close(db->file);
     if (db->owns_io) sdb__io_free(db->io);
+    sdb__mem_free(db->allocator, db->archive);
     sdb__mem_free(db->allocator, db->wal_folder);
     sdb__mem_free(db->allocator, db->path);
     done_locks(db);
@@ -171,7 +184,9 @@ static struct pager_options pager_options(sdb_db *db)
 {
     return (struct pager_options){.io = db->io, .file = db->file, .allocator = db->allocator,
                                   .cache_bytes = db->options.cache_bytes,
-                                  .readonly = db->readonly, .verify = sdb__node_verify};
+                                  .cache_policy = db->options.cache_policy,
+                                  .readonly = db->readonly, .verify = sdb__node_verify,
+                                  .packing = sdb__packing_of_page, .packing_context = db};
 }
 
 /* Writes an empty database into the empty file. */
@@ -236,7 +251,8 @@ static sdb_status open_database(sdb_db *db)
     TRY(sdb__pager_open(&options, &db->pager));
     superblock = sdb__pager_superblock(db->pager);
     db->options.page_size = superblock->page_size;
-    db->catalog = (struct btree){db->pager, superblock->catalog_root, CATALOG_TREE};
+    db->catalog = (struct btree){.pager = db->pager, .root = superblock->catalog_root,
+                                .id = CATALOG_TREE};
     db->last_commit = db->visible = superblock->commit;
     db->lsn = superblock->lsn;
     TRY(sdb__keyspaces_load(db));
@@ -289,6 +305,7 @@ static sdb_status open_file(sdb_db *db)
 
     if (status == SDB_OK) {
         if (!db->readonly && !(flags & SDB_OPEN_MUST_EXIST)) how |= IO_OPEN_CREATE;
+        if (db->options.direct_io) how |= IO_OPEN_DIRECT;
         status = sdb__io_open(db->io, db->path, how, &db->file);
     }
     if (status == SDB_OK) status = lock_file(db);
@@ -354,6 +371,10 @@ sdb_status sdb_open(const char *path, const sdb_options *options, sdb_db **out_d
     status = db_new(path, &filled, &db);
     if (status == SDB_OK) {
         db->is_memory = strcmp(path, ":memory:") == 0;
+        if (db->is_memory && db->archive)
+            status = FAIL(SDB_INVALID, ":memory: has no log that could be archived");
+    }
+    if (status == SDB_OK) {
         status = db->is_memory ? sdb__io_new_memory(db->allocator, &db->io)
                                : sdb__io_new(filled.backend, db->allocator, &db->io);
         db->owns_io = status == SDB_OK;
@@ -365,11 +386,25 @@ sdb_status sdb_open(const char *path, const sdb_options *options, sdb_db **out_d
     return finish_open(db, out_db);
 }
 
+/* Archives what is still in the log. It must be there before the file says that there is none. */
+static sdb_status archive_log(sdb_db *db)
+{
+    struct wal *wal = atomic_load(&db->wal);
+    struct wal_identity identity = {.log_id = db->log_id};
+
+    if (!db->archive || !wal) return SDB_OK;
+    memcpy(identity.database_id, sdb__pager_superblock(db->pager)->database_id,
+           sizeof identity.database_id);
+    if (sdb__wal_sync(wal, sdb__wal_end(wal)) != SDB_OK) return sdb__db_kill(db, SDB_IO);
+    return sdb__wal_archive_rest(db->io, db->allocator, db->wal_folder, &identity, db->archive);
+}
+
 /* The clean end: a checkpoint that needs no log, and no log. */
 static sdb_status close_cleanly(sdb_db *db)
 {
     TRY(sdb__db_alive(db));
     if (db->readonly || db->is_memory) return SDB_OK;
+    TRY(archive_log(db));
     TRY(sdb__db_checkpoint(db, true));
     sdb__wal_close(atomic_exchange(&db->wal, NULL));
     TRY(sdb__wal_remove(db->io, db->wal_folder));
@@ -379,6 +414,7 @@ static sdb_status close_cleanly(sdb_db *db)
 sdb_status sdb_close(sdb_db *db)
 {
     uint64_t open;
+    bool streaming;
     sdb_status status;
 
     if (!db) return SDB_OK;
@@ -389,6 +425,11 @@ sdb_status sdb_close(sdb_db *db)
         return FAIL(SDB_BUSY, "%s: %" PRIu64 " transactions are still open: end them first (a "
                     "get queue counts as one)",
                     db->path, open);
+    (void)pthread_mutex_lock(&db->stream_lock);
+    streaming = db->streams != NULL;
+    (void)pthread_mutex_unlock(&db->stream_lock);
+    if (streaming)
+        return FAIL(SDB_BUSY, "%s: a change stream is still open: close it first", db->path);
     sdb__workers_stop(db);
     status = close_cleanly(db);
     db_free(db);

@@ -25,7 +25,7 @@ size_t sdb__op_head(uint8_t *to, enum op_code code, uint32_t keyspace, size_t ke
 
 static bool is_code(unsigned code)
 {
-    return (code >= OP_PUT && code <= OP_DROP) || code == OP_DELRANGE;
+    return (code >= OP_PUT && code <= OP_MERGE) || code == OP_DELRANGE;
 }
 
 size_t sdb__op_read(const uint8_t *at, const uint8_t *end, struct op *out_op)

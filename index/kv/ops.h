@@ -4,8 +4,9 @@
  *
  * A log body is: commit number u64, time u64 (Unix ms), then operations. An operation is
  *   code u8, keyspace varint, key size varint, value size varint, key, value
- *   code 1 put · 2 delete (value empty) · 3 make keyspace (key: its name; value empty) · 4 drop
- *   keyspace (both empty) · 8 delete range (all keys >= key and, unless value is empty, < value)
+ *   code 1 put · 2 delete (value empty) · 3 make keyspace (key: its name; value: packing u32,
+ *   or empty for 0) · 4 drop keyspace (both empty) · 5 merge (value: operator number u8, operand)
+ *   8 delete range (all keys >= key and, unless value is empty, < value)
  *   Bit 0x80 of the code: superseded by a later operation of the same body; not applied.
  */
 #ifndef SDB_INDEX_KV_OPS_H
@@ -14,7 +15,7 @@
 #include "engine/base/bytes.h"
 #include "index/btree/node.h"
 
-enum op_code { OP_PUT = 1, OP_DEL = 2, OP_MAKE = 3, OP_DROP = 4, OP_DELRANGE = 8 };
+enum op_code { OP_PUT = 1, OP_DEL = 2, OP_MAKE = 3, OP_DROP = 4, OP_MERGE = 5, OP_DELRANGE = 8 };
 enum { OP_SUPERSEDED = 0x80, OP_HEAD_MOST = 1 + 3 * VARINT_MAX, BODY_HEAD = 16 };
 
 struct op {
@@ -28,7 +29,10 @@ struct op {
  * True for operations on one key that mean the same whatever is done to other keys before or after:
  * only these may be applied in the order of their keys.
  */
-static inline bool op_is_keyed(enum op_code code) { return code == OP_PUT || code == OP_DEL; }
+static inline bool op_is_keyed(enum op_code code)
+{
+    return code == OP_PUT || code == OP_DEL || code == OP_MERGE;
+}
 
 /* True when what the key had before is of no account: earlier operations on it may be left out. */
 static inline bool op_replaces(enum op_code code) { return code == OP_PUT || code == OP_DEL; }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "engine/base/status.h"
+#include "index/kv/merge.h"
 #include "index/kv/txn.h"
 
 struct reading {
@@ -63,6 +64,26 @@ static sdb_status take_value(void *context, const struct btree_value *value)
                               take_version, r);
 }
 
+/* Reads the extent that was found; if it is not what it was, a vacuum may have moved it. */
+static sdb_status read_extent(sdb_keyspace *keyspace, struct bytes key, struct reading *r)
+{
+    struct pager *pager = keyspace->db->pager;
+    uint64_t place;
+    sdb_status status;
+
+    do {
+        place = r->extent.place;
+        TRY(sdb__buffer_reserve(keyspace->db->allocator, r->value, (size_t)r->extent.size));
+        status = sdb__pager_extent_read(pager, &r->extent, r->value->data);
+        if (status == SDB_OK) r->value->size = (size_t)r->extent.size;
+        if (status == SDB_CORRUPT) TRY(sdb__btree_get(&keyspace->tree, key, take_value, r));
+        if (status == SDB_CORRUPT && !(r->found && r->is_extent))
+            return FAIL(SDB_CORRUPT, "%s: a large value has gone while it was read: run sdb check, "
+                        "restore a backup", keyspace->db->path);
+    } while (status == SDB_CORRUPT && r->extent.place != place);
+    return status;
+}
+
 sdb_status sdb__read_committed(sdb_keyspace *keyspace, struct bytes key,
                                const struct snapshot *snapshot, struct buffer *value)
 {
@@ -81,10 +102,7 @@ sdb_status sdb__read_committed(sdb_keyspace *keyspace, struct bytes key,
     if (status != SDB_OK) return status;
     if (!r.found) return SDB_NOTFOUND;
     if (!r.is_extent || !value) return SDB_OK;
-    TRY(sdb__buffer_reserve(keyspace->db->allocator, value, (size_t)r.extent.size));
-    TRY(sdb__pager_extent_read(keyspace->db->pager, &r.extent, value->data));
-    value->size = (size_t)r.extent.size;
-    return SDB_OK;
+    return read_extent(keyspace, key, &r);
 }
 
 sdb_status sdb__txn_may_read(sdb_txn *txn, const sdb_keyspace *keyspace)
@@ -108,6 +126,23 @@ sdb_status sdb__key_judge(sdb_slice key)
     return FAIL(SDB_LIMIT, "a key has at most %u bytes; this one has %zu", SDB_KEY_MAX, key.size);
 }
 
+/* The value of a key that the transaction has merged into. */
+static sdb_status get_merged(sdb_txn *txn, sdb_keyspace *keyspace, struct bytes key)
+{
+    uint32_t id = keyspace->tree.id;
+    sdb_status status = SDB_NOTFOUND;
+    struct bytes base;
+
+    if (sdb__merge_needs_base(&txn->writes, id, key)) {
+        status = sdb__read_committed(keyspace, key, &txn->snapshot, &txn->value);
+        if (status < SDB_OK) return status;
+        reads_add_key(&txn->reads, id, key);
+    }
+    base = (struct bytes){txn->value.data, txn->value.size};
+    return sdb__merge_own(txn->db, &txn->writes, id, key, status == SDB_OK ? &base : NULL,
+                          &txn->value);
+}
+
 sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slice *out_value)
 {
     struct op op;
@@ -119,6 +154,10 @@ sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slic
     TRY(sdb__key_judge(key));
     if (sdb__writes_find(&txn->writes, keyspace->tree.id, bytes_of(key), &op)) {
         if (op.code == OP_DEL) return SDB_NOTFOUND;
+        if (op.code == OP_MERGE) {
+            TRY(get_merged(txn, keyspace, bytes_of(key)));
+            op.value = (struct bytes){txn->value.data, txn->value.size};
+        }
         *out_value = slice_of(op.value);
         return SDB_OK;
     }
@@ -128,42 +167,73 @@ sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slic
     return status;
 }
 
+void sdb__copy_begin(struct copying *c, sdb_keyspace *keyspace, struct bytes key, void *to,
+                     size_t capacity)
+{
+    *c = (struct copying){.keyspace = keyspace, .key = key, .to = to, .capacity = capacity,
+                          .visible = sdb__snapshot_visible(keyspace->db)};
+}
+
+/* Copies what a key has, or had: NULL, nothing. */
+static void copy_inline(struct copying *c, const uint8_t *data, size_t size)
+{
+    c->found = true;
+    c->size = size;
+    if (size && size <= c->capacity) memcpy(c->to, data, size);
+}
+
+static sdb_status copy_version(void *context, struct bytes key, const struct version *version)
+{
+    struct copying *c = context;
+    const struct btree_value *value = c->current;
+
+    (void)key;
+    c->found = c->is_extent = false;
+    if (version ? version->kind == VERSION_INLINE : value && !value->is_extent) {
+        copy_inline(c, version ? version->data : value->data.data,
+                    version ? version->size : value->data.size);
+    } else if (version ? version->kind == VERSION_EXTENT : value != NULL) {
+        c->found = c->is_extent = true;
+        c->size = (size_t)(version ? version->extent.size : value->size);
+    }
+    return SDB_OK;
+}
+
 sdb_status sdb__copy_value(void *context, const struct btree_value *value)
 {
     struct copying *c = context;
 
-    c->found = value != NULL;
-    c->is_extent = false;
-    if (!value) return SDB_OK;
-    c->is_extent = value->is_extent;
-    c->size = value->is_extent ? (size_t)value->size : value->data.size;
-    if (!c->is_extent && c->size && c->size <= c->capacity)
-        memcpy(c->to, value->data.data, c->size);
-    return SDB_OK;
+    c->current = value;
+    return sdb__versions_read(&c->keyspace->db->versions, c->keyspace->tree.id, c->key, c->visible,
+                              copy_version, c);
 }
 
-/* A large value, by way of memory of our own. */
-static sdb_status copy_large(sdb_keyspace *keyspace, sdb_slice key, struct copying *c)
+/* A large value, by way of memory of our own, and with a snapshot to hold it. */
+static sdb_status copy_large(struct copying *c)
 {
+    sdb_db *db = c->keyspace->db;
     struct buffer value = {0};
-    sdb_status status = sdb__read_committed(keyspace, bytes_of(key), NULL, &value);
+    struct snapshot snapshot;
+    sdb_status status;
 
+    sdb__snapshot_open(db, &snapshot);
+    status = sdb__read_committed(c->keyspace, c->key, &snapshot, &value);
+    sdb__snapshot_close(db, &snapshot);
     if (status == SDB_OK) {
         c->size = value.size;
         if (c->size <= c->capacity) memcpy(c->to, value.data, c->size);
     }
     c->found = status != SDB_NOTFOUND;
-    sdb__buffer_done(keyspace->db->allocator, &value);
+    sdb__buffer_done(db->allocator, &value);
     return status == SDB_NOTFOUND ? SDB_OK : status;
 }
 
-sdb_status sdb__copy_end(sdb_keyspace *keyspace, sdb_slice key, struct copying *c,
-                         sdb_status status, size_t *out_size)
+sdb_status sdb__copy_end(struct copying *c, sdb_status status, size_t *out_size)
 {
-    if (status == SDB_OK && c->is_extent && c->size <= c->capacity)
-        status = copy_large(keyspace, key, c);
-    if (atomic_load_explicit(&keyspace->dropped, memory_order_acquire)) /* perhaps meanwhile */
-        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name);
+    if (status == SDB_OK && c->is_extent && c->size <= c->capacity) status = copy_large(c);
+    sdb__snapshot_await(c->keyspace->db);
+    if (atomic_load_explicit(&c->keyspace->dropped, memory_order_acquire)) /* perhaps meanwhile */
+        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", c->keyspace->name);
     if (status != SDB_OK) return status;
     if (!c->found) return SDB_NOTFOUND;
     *out_size = c->size;
@@ -175,14 +245,15 @@ sdb_status sdb__copy_end(sdb_keyspace *keyspace, sdb_slice key, struct copying *
 sdb_status sdb_get_copy(sdb_keyspace *keyspace, sdb_slice key, void *buffer, size_t capacity,
                         size_t *out_size)
 {
-    struct copying c = {.to = buffer, .capacity = capacity};
+    struct copying c;
     sdb_status status = SDB_NOTFOUND;
 
     if (!keyspace || !out_size || (!buffer && capacity))
         return FAIL(SDB_INVALID, "sdb_get_copy: an argument is NULL");
     TRY(sdb__db_alive(keyspace->db));
     TRY(sdb__key_judge(key));
+    sdb__copy_begin(&c, keyspace, bytes_of(key), buffer, capacity);
     if (!atomic_load_explicit(&keyspace->dropped, memory_order_acquire))
         status = sdb__btree_get(&keyspace->tree, bytes_of(key), sdb__copy_value, &c);
-    return sdb__copy_end(keyspace, key, &c, status, out_size);
+    return sdb__copy_end(&c, status, out_size);
 }

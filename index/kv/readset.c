@@ -14,8 +14,9 @@
  *   range until reset, or `everything` is set. I3 bytes <= limit when a call returns.
  * Costs: a search in a skip list and a copy of the key a read; nothing but the copy for a cursor
  *   that goes forward.
- * Source: read sets as predicates, and their widening, after Neumann et al., SIGMOD 2015, §2.3,
- *   whose predicates are those of queries; these are the keys that were really passed.
+ * Source: the filter, Bloom, CACM 1970; read sets as predicates, and their widening, after Neumann
+ *   et al., SIGMOD 2015, §2.3, whose predicates are those of queries; these are the keys that were
+ *   really passed.
  * Not here: asking what was changed in them (versions.c, commit.c).
  */
 #include "index/kv/readset.h"
@@ -97,11 +98,13 @@ void sdb__reads_init(struct read_set *r, const sdb_allocator *allocator)
     r->ranges.random = (uint64_t)(uintptr_t)r;
 }
 
-void sdb__reads_reset(struct read_set *r, bool active)
+void sdb__reads_reset(struct read_set *r, bool active, bool sees)
 {
     forget(r);
+    if (r->sees) memset(r->seen, 0, sizeof r->seen);
     r->everything = false;
     r->active = active;
+    r->sees = sees;
 }
 
 void sdb__reads_done(struct read_set *r)
@@ -296,6 +299,32 @@ void sdb__reads_add(struct read_set *r, uint32_t keyspace, struct bytes lower, e
             take_everything(r);
             return;
         }
+}
+
+/* The two places of a key in the filter. */
+static void places(uint32_t keyspace, struct bytes key, unsigned out_bits[2])
+{
+    uint64_t digest = sdb__digest(key.data, key.size, keyspace);
+
+    out_bits[0] = (unsigned)(digest % (READS_SEEN_WORDS * 64));
+    out_bits[1] = (unsigned)((digest >> 32) % (READS_SEEN_WORDS * 64));
+}
+
+void sdb__reads_see(struct read_set *r, uint32_t keyspace, struct bytes key)
+{
+    unsigned bits[2];
+
+    places(keyspace, key, bits);
+    for (unsigned i = 0; i < 2; i++) r->seen[bits[i] / 64] |= UINT64_C(1) << bits[i] % 64;
+}
+
+bool sdb__reads_may_have_seen(const struct read_set *r, uint32_t keyspace, struct bytes key)
+{
+    unsigned bits[2];
+
+    places(keyspace, key, bits);
+    return (r->seen[bits[0] / 64] >> bits[0] % 64 & 1) &&
+           (r->seen[bits[1] / 64] >> bits[1] % 64 & 1);
 }
 
 const struct read_range *sdb__reads_next(const struct read_set *r, const struct read_range *after,

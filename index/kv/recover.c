@@ -24,6 +24,7 @@
 #include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "index/kv/recover_batch.h"
+#include "wal/wal_archive.h"
 
 static const uint64_t tell_every_ns = 100000000;
 
@@ -31,14 +32,12 @@ enum { BATCH_LEAST = 64 * 1024, BATCH_MOST = 64 * 1024 * 1024 };
 
 struct recovery {
     sdb_db *db;
-    struct wal_identity identity;
-    uint64_t from_lsn;
+    struct replay *what;
     uint64_t last_commit; /* that was gathered; the reader's */
     size_t limit_bytes;   /* of a batch */
     struct recover_batch batches[2];
     unsigned filling, applying; /* the reader's, the applier's */
     bool threaded;
-    bool failed;      /* while applying: then what is in memory is not whole */
     uint64_t next_tell_ns;
 
     _Atomic uint64_t done, total; /* bytes of the log */
@@ -50,7 +49,6 @@ struct recovery {
     bool read; /* the reader is done, with this: */
     sdb_status status;
     char sentence[512];
-    struct wal_replay replay;
 };
 
 /* ---- telling ------------------------------------------------------------------------------ */
@@ -100,7 +98,7 @@ static sdb_status apply(struct recovery *r, struct recover_batch *batch)
 {
     sdb_status status = sdb__recover_batch_apply(r->db, batch, step, r);
 
-    r->failed = status != SDB_OK;
+    r->what->failed = status != SDB_OK;
     sdb__recover_batch_reset(batch, 2 * r->limit_bytes);
     return status;
 }
@@ -123,7 +121,15 @@ static bool is_full(const struct recovery *r, size_t more)
            batch->count > r->limit_bytes / sizeof(struct placed);
 }
 
-/* Takes one body of the log. */
+/* True when a commit is not to be taken any more. */
+static bool is_beyond(struct replay *what, uint64_t lsn, const uint8_t *body)
+{
+    what->reached = what->reached || lsn >= what->until_lsn ||
+                    get_u64(body) > what->until_commit || get_u64(body + 8) > what->until_ms;
+    return what->reached || lsn >= what->before_lsn;
+}
+
+/* Takes one body of the log. SDB_END: it is beyond what is wanted. */
 static sdb_status gather(void *context, uint64_t lsn, const uint8_t *body, size_t size)
 {
     struct recovery *r = context;
@@ -132,7 +138,8 @@ static sdb_status gather(void *context, uint64_t lsn, const uint8_t *body, size_
 
     if (size < BODY_HEAD || get_u64(body) != r->last_commit + 1)
         return FAIL(SDB_CORRUPT, "%s: the log at %" PRIu64 " does not go on from commit %" PRIu64
-                    ": restore a backup", r->db->wal_folder, lsn, r->last_commit);
+                    ": restore a backup", r->what->folders[0], lsn, r->last_commit);
+    if (is_beyond(r->what, lsn, body)) return SDB_END;
     if (sdb__recover_batch_judge(body + BODY_HEAD, size - BODY_HEAD, &keyed, &count) != SDB_OK)
         return FAIL(SDB_CORRUPT, "%s: commit %" PRIu64 " holds something that is no operation: "
                     "restore a backup", r->db->path, r->last_commit + 1);
@@ -140,6 +147,7 @@ static sdb_status gather(void *context, uint64_t lsn, const uint8_t *body, size_
     TRY(sdb__recover_batch_take(&r->batches[r->filling], r->last_commit + 1, body + BODY_HEAD,
                                 size - BODY_HEAD, count));
     r->last_commit++;
+    r->what->last_ms = get_u64(body + 8);
     r->batches[r->filling].in_order = !keyed;
     return keyed ? SDB_OK : hand_over(r);
 }
@@ -156,12 +164,16 @@ static int note_progress(void *context, uint64_t done, uint64_t total)
 /* Reads the log to its end. What came before damage is handed over too: it may be all there is. */
 static void read_all(struct recovery *r)
 {
-    sdb_status status = sdb__wal_replay(r->db->io, r->db->allocator, r->db->wal_folder,
-                                        &r->identity, r->from_lsn, gather, note_progress, r,
-                                        &r->replay);
+    struct replay *what = r->what;
+    struct wal_replay replay = {.end_lsn = what->from_lsn};
+    sdb_status status = sdb__wal_replay_both(r->db->io, r->db->allocator, what->folders,
+                                             &what->identity, what->from_lsn, gather,
+                                             note_progress, r, &replay);
     sdb_status last;
 
+    what->end_lsn = replay.end_lsn;
     (void)snprintf(r->sentence, sizeof r->sentence, "%s", sdb_errmsg());
+    if (status == SDB_END) status = SDB_OK;
     if (status == SDB_OK || status == SDB_CORRUPT) {
         last = hand_over(r);
         if (status == SDB_OK && last != SDB_OK) {
@@ -245,15 +257,14 @@ static sdb_status log_trouble(sdb_db *db, sdb_status status)
     return status;
 }
 
-static sdb_status replay(sdb_db *db, uint64_t log_id, uint64_t *out_end_lsn)
+sdb_status sdb__replay(sdb_db *db, struct replay *what)
 {
-    const struct superblock *superblock = sdb__pager_superblock(db->pager);
-    struct recovery r = {.db = db, .identity = {.log_id = log_id}, .from_lsn = superblock->lsn,
-                         .last_commit = db->last_commit, .replay = {.end_lsn = superblock->lsn}};
+    struct recovery r = {.db = db, .what = what, .last_commit = db->last_commit};
     uint64_t limit = db->options.cache_bytes / 4;
     sdb_status status;
 
-    memcpy(r.identity.database_id, superblock->database_id, sizeof r.identity.database_id);
+    what->end_lsn = what->from_lsn;
+    what->failed = false;
     r.limit_bytes = limit < BATCH_LEAST ? BATCH_LEAST : limit > BATCH_MOST ? BATCH_MOST
                                                                            : (size_t)limit;
     r.batches[0].allocator = r.batches[1].allocator = db->allocator;
@@ -264,22 +275,32 @@ static sdb_status replay(sdb_db *db, uint64_t log_id, uint64_t *out_end_lsn)
     (void)pthread_mutex_destroy(&r.lock);
     sdb__recover_batch_done(&r.batches[0]);
     sdb__recover_batch_done(&r.batches[1]);
-    if ((status == SDB_NOTFOUND || status == SDB_CORRUPT) &&
-        (db->options.flags & SDB_OPEN_DISCARD_LOG) && !r.failed)
-        status = SDB_OK;
-    *out_end_lsn = r.replay.end_lsn;
-    return status == SDB_OK ? SDB_OK : log_trouble(db, status);
+    db->visible = db->last_commit;
+    db->lsn = what->end_lsn;
+    db->changed = true;
+    return status;
 }
 
 sdb_status sdb__recover(sdb_db *db, uint64_t log_id)
 {
-    uint64_t begun = sdb__clock_now_ns(), end_lsn;
+    const struct superblock *superblock = sdb__pager_superblock(db->pager);
+    struct replay what = {.folders = {db->wal_folder, NULL}, .identity = {.log_id = log_id},
+                          .from_lsn = superblock->lsn, .before_lsn = UINT64_MAX,
+                          .until_lsn = UINT64_MAX, .until_commit = UINT64_MAX,
+                          .until_ms = UINT64_MAX};
+    uint64_t begun = sdb__clock_now_ns();
     struct pager_stats pager;
+    sdb_status status;
 
-    TRY(replay(db, log_id, &end_lsn));
-    db->visible = db->last_commit;
-    db->lsn = end_lsn;
-    db->changed = true;
+    memcpy(what.identity.database_id, superblock->database_id, sizeof what.identity.database_id);
+    status = sdb__replay(db, &what);
+    if ((status == SDB_NOTFOUND || status == SDB_CORRUPT) &&
+        (db->options.flags & SDB_OPEN_DISCARD_LOG) && !what.failed)
+        status = SDB_OK;
+    if (status != SDB_OK) return log_trouble(db, status);
+    if (db->archive)
+        TRY(sdb__wal_archive_rest(db->io, db->allocator, db->wal_folder, &what.identity,
+                                  db->archive));
     sdb__pager_stats(db->pager, &pager);
     if (sdb__clock_now_ns() - begun >= tell_every_ns)
         TRY(tell(db, SDB_PHASE_CHECKPOINT, 0, pager.dirty_pages * db->options.page_size));

@@ -9,9 +9,15 @@
  * Invariants: I1 the list is in order of commits: snapshots open at `visible`, which only grows. I2
  *   while a commit is being applied, every open snapshot is older than it, and quiet holds only if
  *   there is none.
+ * A read without a snapshot takes the newest visible state: versions tell it what a commit that is
+ * being applied has replaced; one that leaves none it waits for, which takes a moment.
  * Costs: one short lock to open, one to close. Not here: the versions (versions.c).
  */
+#include <sched.h>
+
 #include "index/kv/database.h"
+
+enum { SPINS = 64 };
 
 void sdb__snapshot_open(sdb_db *db, struct snapshot *snapshot)
 {
@@ -58,6 +64,7 @@ bool sdb__snapshot_apply(sdb_db *db, uint64_t count)
 
     (void)pthread_mutex_lock(&db->snapshot_lock);
     keep = db->oldest != NULL || count > QUIET_MOST;
+    db->applying = db->last_commit + 1;
     db->quiet = !keep;
     (void)pthread_mutex_unlock(&db->snapshot_lock);
     return keep;
@@ -76,6 +83,20 @@ void sdb__snapshot_publish(sdb_db *db, uint64_t commit)
     limit = prune_limit(db);
     (void)pthread_mutex_unlock(&db->snapshot_lock);
     sdb__versions_prune(&db->versions, limit);
+}
+
+uint64_t sdb__snapshot_visible(const sdb_db *db)
+{
+    return atomic_load_explicit(&db->visible, memory_order_acquire);
+}
+
+void sdb__snapshot_await(const sdb_db *db)
+{
+    uint64_t applying = atomic_load_explicit(&db->applying, memory_order_acquire);
+
+    for (unsigned round = 0; atomic_load_explicit(&db->visible, memory_order_acquire) < applying &&
+                             atomic_load_explicit(&db->quiet, memory_order_acquire); round++)
+        if (round >= SPINS) (void)sched_yield();
 }
 
 uint64_t sdb__snapshot_oldest(sdb_db *db)

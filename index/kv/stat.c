@@ -23,6 +23,8 @@ static void add_log(sdb_db *db, sdb_stats *s)
     s->log_records = w.records;
     s->log_batches = w.batches;
     s->log_bytes = sdb__wal_end(wal) - atomic_load(&db->checkpoint_lsn);
+    if (w.first_lsn < atomic_load(&db->checkpoint_lsn))
+        s->log_kept_bytes = atomic_load(&db->checkpoint_lsn) - w.first_lsn;
 }
 
 /* What the pager and its backend know. */
@@ -38,8 +40,13 @@ static void add_pager(sdb_db *db, sdb_stats *s)
     s->used_bytes = pager.used_bytes;
     s->pages = pager.pages;
     s->extents = pager.extents;
+    s->compressed_pages = pager.packed_pages;
+    s->compressed_bytes = pager.packed_bytes;
     s->cache_bytes = pager.cache_bytes;
     s->cache_limit_bytes = pager.cache_limit_bytes;
+    s->cache_other_bytes = pager.cache_other_bytes;
+    if (pager.hits + pager.misses)
+        s->page_hit_per_mille = pager.hits * 1000 / (pager.hits + pager.misses);
     s->dirty_pages = pager.dirty_pages;
     s->page_hits = pager.hits;
     s->page_misses = pager.misses;

@@ -87,7 +87,7 @@ static void txn_put(sdb_db *db, sdb_txn *txn)
 
     if (txn) {
         sdb__writes_reset(&txn->writes);
-        if (txn->reads.active) sdb__reads_reset(&txn->reads, false);
+        if (txn->reads.active) sdb__reads_reset(&txn->reads, false, false);
         if (txn->value.capacity > 65536) sdb__buffer_done(db->allocator, &txn->value);
         txn->has_snapshot = false;
     }
@@ -103,11 +103,14 @@ static void txn_put(sdb_db *db, sdb_txn *txn)
     if (txn && !kept) txn_free(txn);
 }
 
-/* Whether a transaction must remember what it reads (I3). */
-static bool has_to_validate(const sdb_db *db, unsigned flags)
+/* Remembers what is read, as far as the commit will ask for it (I3). */
+static void begin_reads(sdb_txn *txn)
 {
-    if (!(flags & SDB_TXN_WRITE) || (flags & SDB_TXN_BATCH)) return false;
-    return (flags & SDB_TXN_SERIALIZABLE) || (db->options.flags & SDB_OPEN_SERIALIZABLE);
+    bool writes = (txn->flags & SDB_TXN_WRITE) && !(txn->flags & SDB_TXN_BATCH);
+    bool validates = writes && ((txn->flags & SDB_TXN_SERIALIZABLE) ||
+                                (txn->db->options.flags & SDB_OPEN_SERIALIZABLE));
+
+    if (writes || txn->reads.sees) sdb__reads_reset(&txn->reads, validates, writes && !validates);
 }
 
 sdb_status sdb_txn_begin(sdb_db *db, unsigned flags, sdb_txn **out_txn)
@@ -130,7 +133,7 @@ sdb_status sdb_txn_begin(sdb_db *db, unsigned flags, sdb_txn **out_txn)
     txn->cursors = NULL;
     txn->writes.indexed = !(flags & SDB_TXN_BATCH);
     txn->has_snapshot = !(flags & SDB_TXN_BATCH);
-    if (has_to_validate(db, flags)) sdb__reads_reset(&txn->reads, true);
+    begin_reads(txn);
     if (txn->has_snapshot) sdb__snapshot_open(db, &txn->snapshot);
     *out_txn = txn;
     return SDB_OK;
@@ -172,7 +175,7 @@ sdb_status sdb_txn_commit(sdb_txn *txn)
         TRY(sdb__db_alive(db));
         return tidy(db);
     }
-    status = sdb__commit(db, &txn->writes, txn->reads.active ? &txn->reads : NULL,
+    status = sdb__commit(db, &txn->writes, &txn->reads,
                          txn->has_snapshot ? &txn->snapshot : NULL, txn->durability);
     txn_put(db, txn);
     return status == SDB_OK ? tidy(db) : status;
@@ -249,9 +252,8 @@ sdb_status sdb__txn_may_change(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice k
     return SDB_OK;
 }
 
-/* Adds a change to the transaction, or commits it by itself. */
-static sdb_status change(sdb_txn *txn, sdb_keyspace *keyspace, enum op_code code, sdb_slice key,
-                         sdb_slice value)
+sdb_status sdb__txn_change(sdb_txn *txn, sdb_keyspace *keyspace, enum op_code code, sdb_slice key,
+                           sdb_slice value)
 {
     sdb_txn *own = NULL;
     uint32_t page_size;
@@ -272,7 +274,7 @@ static sdb_status change(sdb_txn *txn, sdb_keyspace *keyspace, enum op_code code
 sdb_status sdb_put(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slice value)
 {
     if (!keyspace) return FAIL(SDB_INVALID, "sdb_put: keyspace is NULL");
-    return change(txn, keyspace, OP_PUT, key, value);
+    return sdb__txn_change(txn, keyspace, OP_PUT, key, value);
 }
 
 /* Whether the transaction sees a value for the key. */
@@ -283,7 +285,7 @@ static sdb_status has_key(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, b
 
     TRY(sdb__txn_may_read(txn, keyspace));
     if (sdb__writes_find(&txn->writes, keyspace->tree.id, bytes_of(key), &op)) {
-        *out_has = op.code == OP_PUT;
+        *out_has = op.code != OP_DEL;
         return SDB_OK;
     }
     status = sdb__read_committed(keyspace, bytes_of(key), &txn->snapshot, NULL);
@@ -301,7 +303,7 @@ sdb_status sdb_insert(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_s
     TRY(has_key(txn, keyspace, key, &has));
     if (has)
         return FAIL(SDB_EXISTS, "the key is in keyspace \"%s\" already", keyspace->name);
-    return change(txn, keyspace, OP_PUT, key, value);
+    return sdb__txn_change(txn, keyspace, OP_PUT, key, value);
 }
 
 sdb_status sdb_del(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key)
@@ -314,5 +316,5 @@ sdb_status sdb_del(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key)
         TRY(has_key(txn, keyspace, key, &has));
     if (!has)
         return FAIL(SDB_NOTFOUND, "there is no such key in keyspace \"%s\"", keyspace->name);
-    return change(txn, keyspace, OP_DEL, key, (sdb_slice){NULL, 0});
+    return sdb__txn_change(txn, keyspace, OP_DEL, key, (sdb_slice){NULL, 0});
 }

@@ -11,7 +11,7 @@ struct sdb_txn {
     bool has_snapshot;
     struct snapshot snapshot;
     struct write_set writes;  /* unindexed for a batch */
-    struct read_set reads;    /* active in a serializable transaction that may write */
+    struct read_set reads;    /* kept in a transaction that may write and read */
     struct buffer value;      /* what the last sdb_get lent out */
     sdb_durability durability;
     struct sdb_cursor *cursors; /* open ones */
@@ -35,19 +35,25 @@ SDB_MUST_USE sdb_status sdb__read_committed(sdb_keyspace *keyspace, struct bytes
 
 /* A destination that a value either fits into whole or not at all. */
 struct copying {
+    sdb_keyspace *keyspace;
+    struct bytes key; /* borrowed */
+    uint64_t visible; /* the newest visible commit when it began */
     void *to;
     size_t capacity, size;
+    const struct btree_value *current; /* the tree's, while it is looked at */
     bool found, is_extent;
 };
 
+/* Sets up a copy of the newest committed value. */
+void sdb__copy_begin(struct copying *c, sdb_keyspace *keyspace, struct bytes key, void *to,
+                     size_t capacity);
 /* A btree_visit_fn: an inline value into a struct copying; of a large one, its size. */
 SDB_MUST_USE sdb_status sdb__copy_value(void *context, const struct btree_value *value);
 /*
  * What sdb_get_copy answers once the tree has: reads a large value, and looks whether the keyspace
  * is still there.
  */
-SDB_MUST_USE sdb_status sdb__copy_end(sdb_keyspace *keyspace, sdb_slice key, struct copying *c,
-                                      sdb_status status, size_t *out_size);
+SDB_MUST_USE sdb_status sdb__copy_end(struct copying *c, sdb_status status, size_t *out_size);
 /* SDB_LIMIT for a key that is too long. */
 SDB_MUST_USE sdb_status sdb__key_judge(sdb_slice key);
 
@@ -61,6 +67,10 @@ void sdb__cursor_free(struct sdb_cursor *cursor);
  * so what they passed over may be there again.
  */
 void sdb__cursors_unsettle(sdb_txn *txn);
+
+/* Adds a change to the transaction, or (NULL) commits it by itself. */
+SDB_MUST_USE sdb_status sdb__txn_change(sdb_txn *txn, sdb_keyspace *keyspace, enum op_code code,
+                                        sdb_slice key, sdb_slice value);
 
 /* Refuses a change that can never be. `txn` NULL: one without a transaction. */
 SDB_MUST_USE sdb_status sdb__txn_may_change(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,

@@ -164,18 +164,19 @@ static sdb_status load_map(struct verify_run *run)
     for (uint64_t id = 1; id < run->id_limit; id++) {
         uint64_t place = sdb__map_get(&run->map, id).place;
 
-        if (place) run->total += pages_of(run, place) * (place_kind(place) == PLACE_PAGE ? 2 : 1);
+        if (place) run->total += pages_of(run, place) * (place_is_page(place) ? 2 : 1);
     }
     return SDB_OK;
 }
 
 /* ---- pages -------------------------------------------------------------------------------- */
 
-/* NULL, or what is wrong with a page that was read. */
+/* NULL, or what is wrong with a page that was read, which is unpacked. */
 static const char *judge_page(const struct verify_run *run, const struct io_op *op, uint64_t id,
                               char room[VERIFY_WRONG_ROOM])
 {
-    const char *wrong;
+    struct map_entry entry = sdb__map_get(&run->map, id);
+    const char *wrong = NULL;
 
     if (op->status != SDB_OK) {
         (void)sdb__io_fail(op);
@@ -183,9 +184,11 @@ static const char *judge_page(const struct verify_run *run, const struct io_op *
         return room;
     }
     if (op->done < op->size) return "cannot be read (the file ends in it)";
-    if (sdb__digest(op->memory, op->size, 0) != sdb__map_get(&run->map, id).checksum)
+    if (sdb__digest(op->memory, op->size, 0) != entry.checksum)
         return "is damaged (its checksum does not match)";
-    wrong = sdb__node_verify(op->memory, run->page_size, id);
+    if (place_kind(entry.place) == PLACE_PACKED)
+        wrong = sdb__unpack(run->room, op->memory, op->size);
+    if (!wrong) wrong = sdb__node_verify(op->memory, run->page_size, id);
     if (!wrong) return NULL;
     (void)snprintf(room, VERIFY_WRONG_ROOM, "is damaged (%s)", wrong);
     return room;
@@ -193,8 +196,10 @@ static const char *judge_page(const struct verify_run *run, const struct io_op *
 
 static struct io_op read_of(const struct verify_run *run, uint64_t id, uint8_t *page)
 {
-    return (struct io_op){.file = run->what->file, .memory = page, .size = run->page_size,
-                          .offset = place_offset(sdb__map_get(&run->map, id).place),
+    uint64_t place = sdb__map_get(&run->map, id).place;
+
+    return (struct io_op){.file = run->what->file, .memory = page,
+                          .size = (size_t)place_bytes(place), .offset = place_offset(place),
                           .kind = IO_READ};
 }
 
@@ -238,7 +243,7 @@ static sdb_status read_pages(struct verify_run *run)
     for (uint64_t id = 1; status == SDB_OK && id < run->id_limit; id++) {
         uint64_t place = sdb__map_get(&run->map, id).place;
 
-        if (place == 0 || place_kind(place) != PLACE_PAGE) continue;
+        if (!place_is_page(place)) continue;
         ids[count] = id;
         ops[count] = read_of(run, id, pages + count * run->page_size);
         if (++count < BATCH) continue;
@@ -268,7 +273,7 @@ static sdb_status report_unreached(struct verify_run *run, uint64_t id, uint8_t 
     } else if (!run->incomplete && ++*lost <= LOST_NAMED) {
         sdb__verify_problem(run, "%s %" PRIu64 " at byte %" PRIu64 " is lost: nothing leads to it; "
                             "no data is missing, but %" PRIu64 " bytes are wasted",
-                            place_kind(place) == PLACE_PAGE ? "page" : "extent", id,
+                            place_is_page(place) ? "page" : "extent", id,
                             place_offset(place), place_blocks(place) * SPACE_BLOCK);
     }
     return SDB_OK;
@@ -300,6 +305,7 @@ static sdb_status verify_all(struct verify_run *run)
     if (status != SDB_OK) return status;
     run->page_size = run->superblock.page_size;
     TRY(sdb__io_queue_new(run->what->io, BATCH, &run->queue));
+    TRY(sdb__pack_room_new(run->what->allocator, run->page_size, &run->room));
     TRY(load_map(run));
     TRY(read_pages(run));
     TRY(sdb__verify_trees(run));
@@ -319,6 +325,7 @@ sdb_status sdb__verify(const struct verify *what, sdb_check_result *out_result)
     sdb__mem_free(what->allocator, run.reached);
     sdb__mem_free(what->allocator, run.unsound);
     sdb__io_queue_free(run.queue);
+    sdb__pack_room_free(run.room);
     if (status != SDB_OK) return status;
     *out_result = run.result;
     out_result->size = size;

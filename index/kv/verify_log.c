@@ -15,6 +15,7 @@
 #include "engine/base/status.h"
 #include "index/kv/database.h"
 #include "index/kv/ops.h"
+#include "index/kv/packing.h"
 #include "index/kv/verify_run.h"
 #include "wal/wal.h"
 
@@ -34,15 +35,19 @@ static const char *judge_ops(const uint8_t *at, const uint8_t *end)
         size_t step = sdb__op_read(at, end, &op);
 
         if (step == 0) return "holds something that is no operation";
-        if ((op.code == OP_DEL || op.code == OP_MAKE || op.code == OP_DROP) && op.value.size)
+        if ((op.code == OP_DEL || op.code == OP_DROP) && op.value.size)
             return "holds an operation with a value that it cannot have";
         if (op.code == OP_DELRANGE && op.value.size > SDB_KEY_MAX)
             return "holds an operation with a bound that is no key";
+        if (op.code == OP_MERGE && op.value.size == 0) return "merges without an operator";
         if (op.code == OP_DROP && op.key.size)
             return "holds an operation with a key that it cannot have";
         if (op.code == OP_MAKE && (op.key.size > SDB_KEYSPACE_NAME_MAX ||
                                    sdb__keyspace_judge_name(op.key)))
             return "makes a keyspace with an impossible name";
+        if (op.code == OP_MAKE && op.value.size &&
+            (op.value.size != PACKING_SIZE || !sdb__packing_is_known(get_u32(op.value.data))))
+            return "makes a keyspace with options that are unknown";
         if (op.keyspace == 0) return "changes the catalog";
         at += step;
     }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "engine/pager/map.h"
+#include "engine/pager/pack.h"
 #include "index/kv/verify.h"
 
 struct verify_run {
@@ -15,6 +16,7 @@ struct verify_run {
     struct io_queue *queue;
     struct superblock superblock; /* of the checkpoint that is walked */
     uint32_t page_size;
+    struct pack_room *room;       /* to unpack pages in */
     struct map map;
     bool map_damaged;    /* and said so: that ids are missing is no news then */
     uint64_t id_limit;   /* ids below it may be in the map */

@@ -29,6 +29,7 @@
 #include "engine/base/status.h"
 #include "index/btree/btree.h"
 #include "index/kv/database.h"
+#include "index/kv/packing.h"
 #include "index/kv/verify_run.h"
 
 enum { LEVELS_MOST = 64, PIECE = 1024 * 1024, KEY_SHOWN = 24, TEXT_ROOM = 400 };
@@ -150,7 +151,7 @@ static bool reach(struct walk *w, const struct expected *e, enum place_kind kind
 
     if (place == 0 && run->map_damaged) {
         w->missing++;
-    } else if (place == 0 || place_kind(place) != kind) {
+    } else if (place == 0 || place_is_page(place) != (kind == PLACE_PAGE)) {
         sdb__verify_problem(run, "%s: page %" PRIu64 " leads to %s %" PRIu64 ", which does not "
                             "exist: it cannot be read %s; restore a backup",
                             show_tree(w, e->layer, tree), e->parent, what, e->id,
@@ -337,6 +338,7 @@ static sdb_status catalog_entry(struct walk *w, struct bytes key, enum node_kind
                                 struct bytes value)
 {
     struct tree tree = {0};
+    uint32_t packing;
 
     if (kind != NODE_INLINE || key.size == 0) return catalog_problem(w, key, "has no known form");
     if (key.data[0] == 'n' && key.size == 1 && value.size == 4) {
@@ -350,7 +352,10 @@ static sdb_status catalog_entry(struct walk *w, struct bytes key, enum node_kind
         tree.id = get_u32(value.data);
         tree.root = get_u64(value.data + 8);
         memcpy(tree.name, key.data + 1, key.size - 1);
-        if (get_u32(value.data + 4) != 0 || get_u64(value.data + 16) > w->run->superblock.commit)
+        packing = get_u32(value.data + 4);
+        if (!sdb__packing_is_known(packing) ||
+            (packing && !(w->run->superblock.features & FEATURE_PACKING)) ||
+            get_u64(value.data + 16) > w->run->superblock.commit)
             return catalog_problem(w, key, "has an impossible value");
         w->run->result.keyspaces++;
     } else if (key.data[0] == 'd' && key.size == 5 && value.size == 8) {

@@ -5,8 +5,9 @@
  * Idea: operations are encoded once, in the log's form, into chunks; a skip list leads to the
  * newest one of each key. An operation that a later one replaces is only marked, and unmarked again
  * when a savepoint is rolled back.
- * Invariants: I1 an operation lies whole in one chunk and does not move. I2 exactly one operation
- *   of each indexed key is not superseded, and the index leads to it. I3 an operation that a later
+ * Invariants: I1 an operation lies whole in one chunk and does not move. I2 of the operations of an
+ *   indexed key, the newest and what lies below merges is not superseded, and the index leads to
+ *   it. I3 an operation that a later
  *   range covers is superseded, and the index does not lead to it.
  * Costs: a copy of key and value; for an indexed set one skip-list search a change. A range moves
  *   the ranges behind it, and removes the entries in it.
@@ -56,7 +57,7 @@ void sdb__writes_reset(struct write_set *w)
     w->last = w->first;
     w->count = w->undo_count = w->mark_count = 0;
     w->bytes = 0;
-    w->large = w->range_ops = 0;
+    w->large = w->range_ops = w->merges = 0;
     w->index = (struct skiplist){.random = random};
     sdb__arena_reset(&w->nodes);
 }
@@ -92,13 +93,12 @@ static sdb_status make_room(struct write_set *w, size_t size)
     return SDB_OK;
 }
 
-static uint8_t **entry_op(struct skip_node *node)
+static struct write_link *entry_link(struct skip_node *node)
 {
-    return (uint8_t **)(void *)((char *)node + skip_node_size(node->levels));
+    return (struct write_link *)(void *)((char *)node + skip_node_size(node->levels));
 }
 
-/* Reads the operation at `at`, which is one of ours. */
-static struct op read_own(const uint8_t *at)
+struct op sdb__writes_op(const uint8_t *at)
 {
     struct op op = {0};
     size_t size = sdb__op_read(at, at + OP_HEAD_MOST + SDB_KEY_MAX + (size_t)SDB_VALUE_MAX, &op);
@@ -109,8 +109,9 @@ static struct op read_own(const uint8_t *at)
 }
 
 /* Memory for what the index will need, so that nothing can fail once the operation is written. */
-static sdb_status prepare_index(struct write_set *w, uint32_t keyspace, struct bytes key,
-                                struct skip_node **out_entry, bool *out_new)
+static sdb_status prepare_index(struct write_set *w, enum op_code code, uint32_t keyspace,
+                                struct bytes key, struct skip_node **out_entry, bool *out_new,
+                                struct write_link **out_below)
 {
     struct skip_node *entry = sdb__skip_find(&w->index, keyspace, key.data, key.size);
 
@@ -121,31 +122,48 @@ static sdb_status prepare_index(struct write_set *w, uint32_t keyspace, struct b
     if (!entry) {
         unsigned height = sdb__skip_height(&w->index);
 
-        entry = sdb__arena_alloc(&w->nodes, skip_node_size(height) + sizeof(uint8_t *));
+        entry = sdb__arena_alloc(&w->nodes, skip_node_size(height) + sizeof(struct write_link));
         if (!entry) return SDB_NOMEM;
         entry->levels = height;
         entry->group = keyspace;
+        *entry_link(entry) = (struct write_link){NULL, NULL};
+    } else if (code == OP_MERGE) {
+        *out_below = sdb__arena_alloc(&w->nodes, sizeof **out_below);
+        if (!*out_below) return SDB_NOMEM;
     }
     *out_entry = entry;
     return SDB_OK;
 }
 
-/* Lets the index lead to the operation at `at`. */
-static void set_index(struct write_set *w, struct skip_node *entry, bool is_new, uint8_t *at)
+/* Marks all that a link leads to as superseded, or not. */
+static void set_superseded(const struct write_link *link, bool superseded)
 {
-    if (w->mark_count)
-        w->undo[w->undo_count++] =
-            (struct write_undo){entry, is_new ? NULL : *entry_op(entry), false};
+    for (; link; link = link->before)
+        *link->at = (uint8_t)(superseded ? *link->at | OP_SUPERSEDED : *link->at & ~OP_SUPERSEDED);
+}
+
+/*
+ * Lets the index lead to the operation at `at`. `below`, for a merge that finds something: where
+ * that is remembered.
+ */
+static void set_index(struct write_set *w, struct skip_node *entry, bool is_new, uint8_t *at,
+                      struct write_link *below)
+{
+    struct write_link *link = entry_link(entry);
+
+    if (w->mark_count) w->undo[w->undo_count++] = (struct write_undo){entry, *link, false};
     if (is_new) {
-        struct op op = read_own(at);
+        struct op op = sdb__writes_op(at);
 
         entry->key = op.key.data;
         entry->key_size = op.key.size;
         sdb__skip_insert(&w->index, entry);
+    } else if (below) {
+        *below = *link;
     } else {
-        **entry_op(entry) |= OP_SUPERSEDED;
+        set_superseded(link, true);
     }
-    *entry_op(entry) = at;
+    *link = (struct write_link){at, below};
 }
 
 /* Encodes an operation behind the others; there is room. Returns where it stands. */
@@ -168,15 +186,17 @@ static uint8_t *write_op(struct write_set *w, enum op_code code, uint32_t keyspa
 sdb_status sdb__writes_add(struct write_set *w, enum op_code code, uint32_t keyspace,
                            struct bytes key, struct bytes value, bool is_large)
 {
+    struct write_link *below = NULL;
     struct skip_node *entry = NULL;
     bool is_new = false;
     uint8_t *at;
 
     TRY(make_room(w, OP_HEAD_MOST + key.size + value.size));
-    if (w->indexed) TRY(prepare_index(w, keyspace, key, &entry, &is_new));
+    if (w->indexed) TRY(prepare_index(w, code, keyspace, key, &entry, &is_new, &below));
     at = write_op(w, code, keyspace, key, value);
     w->large += is_large;
-    if (w->indexed) set_index(w, entry, is_new, at);
+    w->merges += code == OP_MERGE;
+    if (w->indexed) set_index(w, entry, is_new, at, below);
     return SDB_OK;
 }
 
@@ -255,10 +275,10 @@ static void hide_entries(struct write_set *w, uint32_t keyspace, struct bytes lo
     struct skip_node *entry;
 
     while ((entry = entry_in(w, keyspace, lower, upper, NULL)) != NULL) {
-        uint8_t *at = *entry_op(entry);
+        struct write_link *link = entry_link(entry);
 
-        *at |= OP_SUPERSEDED;
-        if (w->mark_count) w->undo[w->undo_count++] = (struct write_undo){entry, at, true};
+        set_superseded(link, true);
+        if (w->mark_count) w->undo[w->undo_count++] = (struct write_undo){entry, *link, true};
         sdb__skip_remove(&w->index, entry);
     }
 }
@@ -266,7 +286,7 @@ static void hide_entries(struct write_set *w, uint32_t keyspace, struct bytes lo
 /* Remembers the range whose operation, the newest, stands at `at`. */
 static void add_range(struct write_set *w, const uint8_t *at)
 {
-    struct op op = read_own(at);
+    struct op op = sdb__writes_op(at);
     size_t to = ranges_before(w, op.keyspace, op.key);
 
     memmove(w->ranges + to + 1, w->ranges + to, (w->range_ops - to) * sizeof *w->ranges);
@@ -323,12 +343,21 @@ bool sdb__writes_find(const struct write_set *w, uint32_t keyspace, struct bytes
 
     if (w->index.count) entry = sdb__skip_find(&w->index, keyspace, key.data, key.size);
     if (entry)
-        *out_op = read_own(*entry_op(entry));
+        *out_op = sdb__writes_op(entry_link(entry)->at);
     else if (w->range_ops && sdb__writes_covering(w, keyspace, key))
         *out_op = (struct op){.code = OP_DEL, .keyspace = keyspace, .key = key};
     else
         return false;
     return true;
+}
+
+const struct write_link *sdb__writes_chain(const struct write_set *w, uint32_t keyspace,
+                                           struct bytes key)
+{
+    struct skip_node *entry = NULL;
+
+    if (w->index.count) entry = sdb__skip_find(&w->index, keyspace, key.data, key.size);
+    return entry ? entry_link(entry) : NULL;
 }
 
 bool sdb__writes_seek(const struct write_set *w, uint32_t keyspace, struct bytes key, bool behind,
@@ -340,7 +369,7 @@ bool sdb__writes_seek(const struct write_set *w, uint32_t keyspace, struct bytes
         compare_bytes(entry->key, entry->key_size, key.data, key.size) == 0)
         entry = skip_next(entry);
     if (!entry || entry->group != keyspace) return false;
-    *out_op = read_own(*entry_op(entry));
+    *out_op = sdb__writes_op(entry_link(entry)->at);
     return true;
 }
 
@@ -352,7 +381,7 @@ bool sdb__writes_seek_before(const struct write_set *w, uint32_t keyspace, const
     entry = key ? sdb__skip_seek_before(&w->index, keyspace, key->data, key->size)
                 : sdb__skip_seek_before(&w->index, keyspace + 1, NULL, 0);
     if (!entry || entry->group != keyspace) return false;
-    *out_op = read_own(*entry_op(entry));
+    *out_op = sdb__writes_op(entry_link(entry)->at);
     return true;
 }
 
@@ -363,7 +392,7 @@ sdb_status sdb__writes_mark(struct write_set *w, uint64_t *out_serial)
     w->marks[w->mark_count++] = (struct write_mark){
         .serial = ++w->serial, .chunk = w->last, .used = w->last ? w->last->used : 0,
         .undo_count = w->undo_count, .count = w->count, .bytes = w->bytes, .large = w->large,
-        .range_ops = w->range_ops};
+        .range_ops = w->range_ops, .merges = w->merges};
     *out_serial = w->serial;
     return SDB_OK;
 }
@@ -383,9 +412,9 @@ sdb_status sdb__writes_rollback(struct write_set *w, uint64_t serial)
     while (w->undo_count > mark.undo_count) {
         struct write_undo undo = w->undo[--w->undo_count];
 
-        if (undo.before) {
-            if (!MUTANT(rollback_forgets_marks)) *undo.before &= (uint8_t)~OP_SUPERSEDED;
-            *entry_op(undo.entry) = undo.before;
+        if (undo.before.at) {
+            if (!MUTANT(rollback_forgets_marks)) set_superseded(&undo.before, false);
+            *entry_link(undo.entry) = undo.before;
             if (undo.removed) sdb__skip_insert(&w->index, undo.entry);
         } else {
             sdb__skip_remove(&w->index, undo.entry);
@@ -405,5 +434,6 @@ sdb_status sdb__writes_rollback(struct write_set *w, uint64_t serial)
     w->count = mark.count;
     w->bytes = mark.bytes;
     w->large = mark.large;
+    w->merges = mark.merges;
     return SDB_OK;
 }

@@ -7,6 +7,9 @@
  *
  * A range that is deleted takes the entries in it out of the index, and is remembered: a key is
  * deleted if a range covers it and the index has no entry, for entries are newer than all ranges.
+ *
+ * A merge does not replace what is there: the operations of a key that count are its newest one
+ * and, below each merge, the one before it.
  */
 #ifndef SDB_INDEX_KV_WRITESET_H
 #define SDB_INDEX_KV_WRITESET_H
@@ -22,9 +25,15 @@ struct write_chunk {
     uint8_t data[];
 };
 
+/* An operation that counts, and the next older one that does. Behind an entry: the newest. */
+struct write_link {
+    uint8_t *at;
+    struct write_link *before; /* NULL unless this one is a merge */
+};
+
 struct write_undo {
     struct skip_node *entry;
-    uint8_t *before; /* the operation the entry led to; NULL: there was no entry */
+    struct write_link before; /* what the entry led to; `at` NULL: there was no entry */
     bool removed;    /* a range took the entry out of the index */
 };
 
@@ -42,7 +51,7 @@ struct write_mark {
     struct write_chunk *chunk;
     size_t used, undo_count, count;
     uint64_t bytes;
-    size_t large, range_ops;
+    size_t large, range_ops, merges;
 };
 
 struct write_set {
@@ -54,9 +63,10 @@ struct write_set {
     uint64_t bytes; /* of all operations */
     size_t large;   /* operations whose values are too long for a leaf, at most */
     size_t range_ops; /* operations that delete a range */
+    size_t merges;  /* operations that merge */
     struct write_range *ranges; /* indexed: range_ops of them, by keyspace and lower bound */
     size_t range_capacity;
-    struct skiplist index; /* group: keyspace; behind each node a uint8_t * to its operation */
+    struct skiplist index; /* group: keyspace; behind each node a struct write_link */
     struct arena nodes;
     struct write_undo *undo; /* only kept while there is a savepoint */
     size_t undo_count, undo_capacity;
@@ -88,6 +98,11 @@ const struct write_range *sdb__writes_covering(const struct write_set *w, uint32
  */
 bool sdb__writes_find(const struct write_set *w, uint32_t keyspace, struct bytes key,
                       struct op *out_op);
+/* What counts of a key, newest first; NULL: nothing (a deleted range does not come into it). */
+const struct write_link *sdb__writes_chain(const struct write_set *w, uint32_t keyspace,
+                                           struct bytes key);
+/* The operation at a link's place. */
+struct op sdb__writes_op(const uint8_t *at);
 /*
  * The first entry of the keyspace with a key >= key (`behind`: > key), or with `before` the last
  * one < key; false: none. key.data NULL: from the end.

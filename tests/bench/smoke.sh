@@ -6,7 +6,7 @@
 
 bench=$build/bench/sdb_bench
 all=fillseq,fillrandom,overwrite,readrandom,readmissing,readseq,readreverse,seekrandom
-all=$all,readwhilewriting,deleterandom,fillsync
+all=$all,readwhilewriting,readwhilescanning,deleterandom,fillsync
 engines=$("$bench" --help | sed -n 's/^.*--engine=LIST.*built: //p')
 # Libraries that were built without a sanitizer make it report what is none of our business.
 if grep -q '^MODE_CFLAGS = .*-fsanitize=thread' "$build/Makefile" 2>/dev/null; then engines=sdb; fi
@@ -22,23 +22,33 @@ like " $engines " '* sdb *' "sdb is one of the engines"
 
 run "$bench" --engine="$list" --benchmarks="$all" --num=2000 --syncs=50 --db="$work/db"
 is "$status" 0 "all workloads run with: $engines"
-is "$(lines '^engine=')" $((count * 12)) "each prints its line, readwhilewriting two"
+is "$(lines '^engine=')" $((count * 14)) "each prints its line, the mixed ones two"
 is "$(lines '^# sdb [0-9]')" 1 "the head names version and settings"
 is "$(printf '%s\n' "$out" | tail -n 1)" \
-    "checksums agree: $(echo $all | sed 's/,readwhilewriting//' | tr ',' ' ')" \
+    "checksums agree: $(echo $all | sed 's/,readwhile[a-z]*//g' | tr ',' ' ')" \
     "they agree on what they read"
 ok "the databases are removed" test ! -e "$work/db"
 
 run "$bench" --engine="$list" --benchmarks="$all" --num=2000 --syncs=50 --threads=3 --batch=64 \
     --db="$work/db"
 is "$status" 0 "the same with three threads and batches of 64"
-is "$(printf '%s\n' "$out" | grep -c ' threads=3 .* batch=64 ')" $((count * 11)) \
+is "$(printf '%s\n' "$out" | grep -c ' threads=3 .* batch=64 ')" $((count * 12)) \
     "their lines say so"
+
+mixes=ycsba,ycsbb,ycsbc,ycsbd,ycsbe,ycsbf,mixed
+run "$bench" --engine="$list" --benchmarks=$mixes,overwrite,readseq --num=3000 --db="$work/db"
+is "$status" 0 "the mixes run, and leave what can be worked on"
+is "$(printf '%s\n' "$out" | tail -n 1)" \
+    "checksums agree: $(echo $mixes | tr ',' ' ') overwrite readseq" "all read the same in the end"
+one=$(printf '%s\n' "$out" | sed -n 's/^engine=sdb workload=ycsba .*checksum=\([^ ]*\).*/\1/p')
+run "$bench" --engine=sdb --benchmarks=ycsba --num=3000 --threads=3 --db="$work/db"
 
 checksum()
 {
     printf '%s\n' "$out" | sed -n 's/^engine=sdb .*checksum=\([^ ]*\).*/\1/p'
 }
+
+is "$(checksum)" "$one" "and with three threads as with one"
 
 run "$bench" --engine=sdb --benchmarks=readrandom --num=2000 --db="$work/db"
 is "$status" 0 "a reading workload may come first"
@@ -53,13 +63,36 @@ run "$bench" --engine=sdb --benchmarks=fillrandom,readseq --num=500 --key_size=4
 is "$status" 0 "other sizes run"
 is "$(lines '^{.*}$')" "$(printf '%s\n' "$out" | wc -l)" "--json prints an object a line"
 
+run "$bench" --engine="$list" --benchmarks=fillrandom,readrandom,readmissing --num=3000 \
+    --inflight=16 --direct=1 --cache_mb=1 --label=cold --db="$work/db"
+case $out in
+*failure=*O_DIRECT* | *failure=*irect*) skip "there is no direct I/O here: $err" ;;
+*) is "$status" 0 "reads in flight, on data that is not in memory" ;;
+esac
+is "$(lines '^engine=sdb .* inflight=16 io=[a-z]* .* label=cold$')" 2 "sdb's are in flight"
+is "$(lines ' io=cached ')" 0 "nothing is read as if it were in memory"
+like "$(printf '%s\n' "$out" | tail -n 1)" "checksums agree: *" "and the same is read"
+
+run "$bench" --engine="$list" --benchmarks=fillrandom,readseq --num=500 --compression=zstd \
+    --db="$work/db"
+is "$(printf '%s\n' "$out" | grep -cE '^(engine|failure)=')" $((2 * count)) \
+    "what an engine cannot do is a line too, and the others go on"
+
+run "$bench" --disk --num=1000 --reads=50 --syncs=5 --db="$work/db"
+case $err in
+*O_DIRECT* | *io_uring*) skip "this disk cannot be measured: $err" ;;
+*) is "$status:$(lines '^engine=disk workload=disk.* operations=')" "0:3" "the disk is measured" ;;
+esac
+ok "its file is removed" test ! -e "$work/db"
+
 mkdir "$work/mine"
 echo keep >"$work/mine/file"
 run "$bench" --engine=sdb --benchmarks=fillseq --num=100 --db="$work/mine"
 is "$status" 0 "a folder that is there may be used"
 is "$(ls "$work/mine")" file "and only what the bench made is removed from it"
 
-for wrong in --num=0 --num=x --engine=oracle --benchmarks=fillfast --durability=some --nonsense; do
+for wrong in --num=0 --num=x --engine=oracle --benchmarks=fillfast --durability=some --nonsense \
+    --inflight=0 --direct=2 --compression=zip --label=a\"b; do
     run "$bench" "$wrong"
     is "$status" 2 "refuses $wrong"
 done

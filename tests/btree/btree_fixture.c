@@ -12,7 +12,7 @@ enum { TREE_ID = 42 };
 void grove_init(struct grove *g, struct rig *rig)
 {
     *g = (struct grove){.rig = rig, .key_most = btree_key_most(rig->page_size)};
-    g->tree = (struct btree){.pager = rig->pager, .id = TREE_ID};
+    g->tree = (struct btree){.pager = rig->pager, .id = TREE_ID, .last_leaf = &g->last_leaf};
     OK(sdb__btree_make(rig->pager, TREE_ID, &g->tree.root));
     rig->state.catalog_root = g->tree.root;
 }
@@ -205,7 +205,7 @@ static sdb_status keep_root(void *context, uint64_t root)
 static void end_cuts(struct grove *g, struct cuts *cuts)
 {
     for (size_t i = 0; i < cuts->count; i++) {
-        struct btree part = {g->tree.pager, cuts->roots[i], g->tree.id};
+        struct btree part = {.pager = g->tree.pager, .root = cuts->roots[i], .id = g->tree.id};
         bool done = false;
 
         while (!done) OK(sdb__btree_free_some(&part, &done));

@@ -22,6 +22,7 @@ struct entry {
 struct grove {
     struct rig *rig;
     struct btree tree;
+    _Atomic uint64_t last_leaf; /* the tree's; 0 when it gets another pager */
     size_t key_most;
     struct entry *entries; /* in key order */
     size_t count, capacity;

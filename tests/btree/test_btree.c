@@ -55,6 +55,7 @@ static void reopen(void)
     OK(rig_checkpoint(&rig));
     rig_reopen(&rig);
     g.tree.pager = rig.pager;
+    atomic_store(&g.last_leaf, 0);
 }
 
 START_TEST(a_change_that_was_refused_memory_has_not_happened)
@@ -239,6 +240,80 @@ static void *write_all_the_time(void *context)
     return NULL;
 }
 
+/* Behind all keys of the others. */
+static struct bytes last_key(uint64_t n, uint8_t *room)
+{
+    memset(room, 0xff, 9);
+    put_u64(room + 9, htobe64(n));
+    return (struct bytes){room, 17};
+}
+
+struct cut_off {
+    uint64_t roots[64];
+    unsigned count;
+};
+
+static sdb_status ignore_value(void *context, const struct btree_value *value)
+{
+    (void)context;
+    (void)value;
+    return SDB_OK;
+}
+
+static sdb_status note_root(void *context, uint64_t root)
+{
+    struct cut_off *cut = context;
+
+    if (cut->count == 64) return SDB_LIMIT;
+    cut->roots[cut->count++] = root;
+    return SDB_OK;
+}
+
+/* Cuts what comes behind all others, from number `from` on, and frees it among readers alone. */
+static void cut_last(struct crew *crew, uint64_t from)
+{
+    struct cut_off cut = {.count = 0};
+    uint8_t room[32];
+
+    (void)pthread_rwlock_rdlock(&crew->gate);
+    MUST(sdb__btree_cut(&g.tree, last_key(from, room), NULL, ignore_value, note_root, &cut));
+    (void)pthread_rwlock_unlock(&crew->gate);
+    (void)pthread_rwlock_wrlock(&crew->gate);
+    for (unsigned i = 0; i < cut.count; i++) {
+        struct btree part = {.pager = g.tree.pager, .root = cut.roots[i], .id = g.tree.id};
+        bool done = false;
+
+        while (!done) MUST(sdb__btree_free_some(&part, &done));
+    }
+    (void)pthread_rwlock_unlock(&crew->gate);
+}
+
+/* Puts keys behind all others, in order, and cuts most of them off again. */
+static void *append_and_cut(void *context)
+{
+    struct worker *w = context;
+    uint64_t state = 55, n = 0;
+    uint8_t room[32], bytes[60] = {0};
+    struct btree_value value = {.data = {bytes, sizeof bytes}};
+
+    while (!atomic_load_explicit(&w->crew->stop, memory_order_relaxed)) {
+        bool was;
+
+        (void)pthread_rwlock_rdlock(&w->crew->gate);
+        MUST(sdb__btree_put(&g.tree, last_key(n, room), &value, agree, &was));
+        if (was) ck_abort_msg("key %llu was cut off, and is there", (unsigned long long)n);
+        MUST(sdb__btree_get(&g.tree, last_key(n, room), agree, &was));
+        if (!was) ck_abort_msg("key %llu was put, and is not there", (unsigned long long)n);
+        (void)pthread_rwlock_unlock(&w->crew->gate);
+        if (++n % 400 == 0) {
+            n -= random_below(&state, n < 1000 ? n : 1000);
+            cut_last(w->crew, n);
+        }
+    }
+    cut_last(w->crew, 0);
+    return NULL;
+}
+
 /* Keys of a copied leaf are in order, and lie between its fences. */
 static void expect_order(const struct btree_leaf *leaf)
 {
@@ -274,12 +349,15 @@ static void *read_all_the_time(void *context)
     return NULL;
 }
 
-/* Two writers and two readers for a while; with `checkpoints`, those at the same time. */
+/* Two writers, one who cuts, and two readers for a while; `checkpoints`: with those, too. */
 static void run_crew(bool checkpoints, uint64_t ms)
 {
+    static void *(*const works[5])(void *) = {write_all_the_time, write_all_the_time,
+                                              read_all_the_time, read_all_the_time,
+                                              append_and_cut};
     struct crew crew = {.stop = false};
     pthread_rwlockattr_t fair;
-    struct worker workers[4];
+    struct worker workers[5];
     uint64_t end = sdb__clock_now_ns() + ms * 1000000, count = 0;
     uint8_t room[600], bytes[50] = {1};
     struct btree_value value = {.data = {bytes, sizeof bytes}};
@@ -290,11 +368,9 @@ static void run_crew(bool checkpoints, uint64_t ms)
     (void)pthread_rwlock_init(&crew.gate, &fair);
     for (uint64_t n = 0; n < STEADY; n++)
         OK(sdb__btree_put(&g.tree, key_of(2 * n, room), &value, agree, &was));
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 5; i++) {
         workers[i] = (struct worker){.crew = &crew, .number = i % 2};
-        ck_assert_int_eq(pthread_create(&workers[i].thread, NULL,
-                                        i < 2 ? write_all_the_time : read_all_the_time,
-                                        &workers[i]), 0);
+        ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, works[i], &workers[i]), 0);
     }
     while (sdb__clock_now_ns() < end || (checkpoints && count < 3)) {
         if (!checkpoints) {
@@ -310,7 +386,7 @@ static void run_crew(bool checkpoints, uint64_t ms)
         sdb__clock_sleep_ns(2000000);
     }
     crew.stop = true;
-    for (unsigned i = 0; i < 4; i++) (void)pthread_join(workers[i].thread, NULL);
+    for (unsigned i = 0; i < 5; i++) (void)pthread_join(workers[i].thread, NULL);
     (void)pthread_rwlock_destroy(&crew.gate);
     ck_assert_uint_gt(crew.reads, 10);
     ck_assert_uint_gt(crew.writes, 10);
@@ -347,6 +423,7 @@ START_TEST(readers_writers_and_checkpoints_share_a_tree)
     rig_check_space(&rig);
     rig_reopen(&rig);
     g.tree.pager = rig.pager;
+    atomic_store(&g.last_leaf, 0);
     expect_steady();
 }
 END_TEST

@@ -97,6 +97,39 @@ run "$sdb" kv count t.sdb r
 is "$out" 5 "count"
 run "$sdb" kv count t.sdb r --from k4 --json
 is "$out" '{"count":2}' "count of a range, as JSON"
+run "$sdb" kv merge m.sdb c visits add 40
+is "$status:$out" "0:" "merge makes file and keyspace"
+run "$sdb" kv merge m.sdb c visits add -- -42
+out=$("$sdb" kv get --raw m.sdb c visits | od -An -tx1 | tr -d ' \n')
+is "$out" feffffffffffffff "and adds numbers"
+run "$sdb" kv merge --hex m.sdb c 766973697473 add 0300000000000000
+out=$("$sdb" kv get --raw m.sdb c visits | od -An -tx1 | tr -d ' \n')
+is "$out" 0100000000000000 "also as bytes"
+for word in beta alpha beta; do "$sdb" kv merge m.sdb c words union $word; done
+out=$("$sdb" kv get --raw m.sdb c words | od -An -tx1 | tr -d ' \n')
+is "$out" 05000000616c7068610400000062657461 "a set has each element once, in order"
+for word in m z k; do
+    "$sdb" kv merge m.sdb c most max $word
+    "$sdb" kv merge m.sdb c least min $word
+    "$sdb" kv merge m.sdb c all append $word
+done
+run "$sdb" kv get m.sdb c most
+is "$out" z "max"
+run "$sdb" kv get m.sdb c least
+is "$out" k "min"
+run "$sdb" kv get m.sdb c all
+is "$out" mzk "append"
+run "$sdb" kv merge m.sdb c all add 1
+like "$status:$err" "1:*add: the key has a value of 3 bytes*" "what does not fit is refused"
+for operand in 1.5 "" x 9223372036854775808 " 1" +1; do
+    run "$sdb" kv merge m.sdb c visits add "$operand"
+    is "$status" 2 "no number: '$operand'"
+done
+run "$sdb" kv merge m.sdb c visits times 2
+like "$status:$err" "2:*add, append, max, min or union*" "an operator that is not there"
+out=$(printf 'use c\nbegin\nmerge all append !\nget all\ncommit\nmerge all append ?\nget all\n' |
+    "$sdb" m.sdb)
+is "$out" "$(printf 'mzk!\nmzk!?')" "in the shell, a transaction sees its merges"
 run "$sdb" kv count t.sdb r --from k2 --approx
 is "$out" 4 "an estimate is exact where it is small"
 run "$sdb" t.sdb 'count r --to k3 --approx'

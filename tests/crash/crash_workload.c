@@ -12,6 +12,9 @@
 enum { VALUE_MOST = 120000 };
 
 static const char *const names[WORK_SPACES] = {"left", "right", "third"};
+/* "left" is not compressed */
+static const sdb_compression compressions[WORK_SPACES] = {
+    SDB_COMPRESSION_NONE, SDB_COMPRESSION_LZ4, SDB_COMPRESSION_ZSTD};
 
 static uint64_t below(struct work *w, uint64_t limit)
 {
@@ -133,10 +136,12 @@ static void announce(struct work *w, uint64_t difference)
 
 static sdb_status make_space(struct work *w, unsigned space)
 {
+    sdb_keyspace_options options = SDB_KEYSPACE_OPTIONS_INIT;
     sdb_status status;
 
+    options.compression = compressions[space];
     announce(w, name_sum(names[space]));
-    status = sdb_keyspace_open(w->db, names[space], SDB_KEYSPACE_MUST_MAKE, &w->spaces[space]);
+    status = sdb_keyspace_make(w->db, names[space], &options, &w->spaces[space]);
     if (status == SDB_OK) w->promised = w->answered = w->tried;
     return status;
 }
@@ -157,18 +162,30 @@ static sdb_status drop_space(struct work *w, unsigned space)
     return status;
 }
 
+/* The seed of what KV_MERGE makes of an entry. */
+static uint64_t merged_seed(struct work *w, const struct work_entry *e, uint64_t seed)
+{
+    sdb_slice old = {w->room, e->size};
+
+    if (!e->present) return kv_merged_seed(NULL, seed);
+    kv_fill(w->room, e->size, e->seed);
+    return kv_merged_seed(&old, seed);
+}
+
 /* One change in a transaction (or, NULL, alone). */
 static sdb_status change(struct work *w, sdb_txn *txn, unsigned space, unsigned key, bool put,
                          uint64_t *difference)
 {
-    struct work_entry *e = &w->entries[space][key];
+    struct work_entry *e = &w->entries[space][key], old = *e;
+    bool merge = put && below(w, 4) == 0;
+    uint64_t kind = below(w, 60), seed = ++w->serial;
+    uint8_t operand[KV_OPERAND];
     sdb_status status;
 
     *difference -= model_sum(w, space, key);
-    *e = (struct work_entry){.present = put, .seed = ++w->serial};
+    *e = (struct work_entry){.present = put, .seed = seed};
+    if (merge) e->seed = merged_seed(w, &old, seed);
     if (put) {
-        uint64_t kind = below(w, 60);
-
         e->size = kind == 0  ? below(w, VALUE_MOST)
                   : kind < 4 ? 900 + below(w, 3000)
                              : below(w, 150);
@@ -176,6 +193,9 @@ static sdb_status change(struct work *w, sdb_txn *txn, unsigned space, unsigned 
         kv_fill(w->room, e->size, e->seed);
     }
     if (!txn) announce(w, *difference);
+    if (merge)
+        return sdb_merge(txn, w->spaces[space], KV_MERGE, work_key(key),
+                         kv_operand(operand, seed, e->size));
     if (put) return sdb_put(txn, w->spaces[space], work_key(key), (sdb_slice){w->room, e->size});
     status = sdb_del(txn, w->spaces[space], work_key(key));
     return status == SDB_NOTFOUND ? SDB_OK : status;

@@ -155,6 +155,7 @@ START_TEST(what_was_reported_survives_sigkill)
     options = (sdb_options)SDB_OPTIONS_INIT;
     options.backend = _i ? SDB_BACKEND_URING : SDB_BACKEND_POSIX;
     options.cache_bytes = MIB;
+    options.direct_io = kv_direct();
     options.checkpoint_bytes = 2 * MIB;
     options.group_interval_ms = 3;
     status = sdb_open(kv_in(&folder, "probe"), &options, &db);

@@ -7,9 +7,9 @@
  * The first byte of the input says how the rest is taken.
  *   0 mod 4   the rest is the file, as it is.
  *   1 mod 4   the same, with every checksum put right, from the pages up to the superblocks.
- *   else      a small real database, to which the rest does something: a list of orders of ORDER
- *             bytes each (kind, page, place, value; see obey), after which the checksums are put
- *             right.
+ *   else      a small real database (3 mod 4: with packed pages), to which the rest does something:
+ *             a list of orders of ORDER bytes each (kind, page, place, value; see obey), after
+ *             which the checksums are put right.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,15 +75,18 @@ static void put_text(sdb_keyspace *keyspace, const char *key, size_t size, const
     MUST(sdb_put(NULL, keyspace, (sdb_slice){key, size}, (sdb_slice){value, value_size}) == SDB_OK);
 }
 
-static void fill(sdb_db *db)
+static void fill(sdb_db *db, bool packed)
 {
     static const char *const names[] = {"flat", "long", "large"};
     static uint8_t big[3000];
+    sdb_keyspace_options options = SDB_KEYSPACE_OPTIONS_INIT;
     sdb_keyspace *keyspace[3];
     char key[600];
 
-    for (unsigned i = 0; i < 3; i++)
-        MUST(sdb_keyspace_open(db, names[i], 0, &keyspace[i]) == SDB_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        if (packed) options.compression = i ? SDB_COMPRESSION_LZ4 : SDB_COMPRESSION_ZSTD;
+        MUST(sdb_keyspace_make(db, names[i], &options, &keyspace[i]) == SDB_OK);
+    }
     for (unsigned i = 0; i < 200; i++)
         put_text(keyspace[0], key, (size_t)snprintf(key, sizeof key, "key %u", i * 37 % 200), big,
                  i % 90);
@@ -126,22 +129,23 @@ static void write_file(struct io *io, const uint8_t *data, size_t size)
     sdb__io_close(file);
 }
 
-/* The real database, made once. */
-static const struct bytes_of *real(void)
+/* The real database, plain or packed, made once. */
+static const struct bytes_of *real(bool packed)
 {
-    static struct bytes_of bytes;
+    static struct bytes_of made[2];
+    struct bytes_of *bytes = &made[packed];
     sdb_options options = options_of(0);
     struct io *io;
     sdb_db *db;
 
-    if (bytes.data) return &bytes;
+    if (bytes->data) return bytes;
     MUST(sdb__io_new_memory(&sdb__mem_default, &io) == SDB_OK);
     MUST(sdb__db_open(io, NAME, &options, &db) == SDB_OK);
-    fill(db);
+    fill(db, packed);
     MUST(sdb_close(db) == SDB_OK);
-    bytes = read_file(io);
+    *bytes = read_file(io);
     sdb__io_free(io);
-    return &bytes;
+    return bytes;
 }
 
 /* ---- its inside, as far as it can be made out --------------------------------------------- */
@@ -179,6 +183,16 @@ static uint8_t *page_of(const struct bytes_of *f, uint64_t id)
 
     if (!entry || get_u64(entry) == 0 || get_u64(entry) >> 62) return NULL;
     return at_place(f, get_u64(entry), page_size_of(f));
+}
+
+/* The bytes of a packed page, or NULL. */
+static uint8_t *packed_of(const struct bytes_of *f, uint64_t id, size_t *out_size)
+{
+    uint8_t *entry = entry_of(f, id);
+
+    if (!entry || get_u64(entry) >> 62 != 2) return NULL;
+    *out_size = (size_t)((get_u64(entry) >> 40 & 0x3fffff) + 1) * BLOCK;
+    return at_place(f, get_u64(entry), *out_size);
 }
 
 /* The bytes behind the key of a page's slot, `size` of them; or NULL. */
@@ -219,6 +233,10 @@ static void seal(const struct bytes_of *f)
 
     if (chunks > f->size / 16) chunks = f->size / 16;
     for (uint64_t id = 1; id < chunks * per_chunk; id++) {
+        size_t size;
+
+        bytes = packed_of(f, id, &size);
+        if (bytes) put_u64(entry_of(f, id) + 8, sdb__digest(bytes, size, 0));
         bytes = page_of(f, id);
         if (!bytes) continue;
         seal_extents(f, bytes);
@@ -240,7 +258,7 @@ static void give_superblock(const struct bytes_of *f)
 
     memcpy(f->data, "sdb file", 8);
     put_u32(f->data + 8, 1);
-    put_u32(f->data + 12, 0);
+    put_u32(f->data + 12, get_u32(f->data + 12) & 1);
     put_u32(f->data + 16, 4096u << get_u32(f->data + 16) % 3);
     put_u32(f->data + 20, BLOCK);
     put_u64(f->data + 48, get_u64(f->data + 48) & ~UINT64_C(7));
@@ -267,14 +285,20 @@ static void remove_slot(const struct bytes_of *f, uint8_t *page, unsigned slot)
     put_u16(page + 2, (uint16_t)(count - 1));
 }
 
-/* kind, page, slot u16 or offset, value u32 */
+/* kind, page, slot u16 or offset, value u32; of packed pages, bytes are set */
 static void obey(const struct bytes_of *f, const uint8_t *order)
 {
     uint64_t limit = get_u64(f->data + 96), id = limit ? order[1] % limit : 0;
     uint8_t *page = page_of(f, id), *entry = entry_of(f, id), *other, *value;
     unsigned at = get_u16(order + 2);
     uint32_t number = get_u32(order + 4);
+    size_t size;
 
+    value = packed_of(f, id, &size);
+    if (value && order[0] % 10 != 3 && order[0] % 10 != 4 && order[0] % 10 != 7) {
+        memcpy(value + (order[0] & 1 ? at % 24 : at % (size - 4)), order + 4, 4);
+        return;
+    }
     switch (order[0] % 10) {
     case 0: /* any bytes */
         if (page) memcpy(page + at % (PAGE - 4), order + 4, 4);
@@ -425,7 +449,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size == 0) return 0;
     if (data[0] % 4 < 2) f.size = size - 1;
-    else f.size = real()->size;
+    else f.size = real(data[0] % 4 == 3)->size;
     if (data[0] % 4 == 1 && f.size < 8192) f.size = 8192;
     f.data = calloc(1, f.size + 1);
     MUST(f.data != NULL);
@@ -436,7 +460,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             seal(&f);
         }
     } else {
-        memcpy(f.data, real()->data, f.size);
+        memcpy(f.data, real(data[0] % 4 == 3)->data, f.size);
         for (size_t at = 1; at + ORDER <= size && page_size_of(&f) == PAGE; at += ORDER)
             obey(&f, data + at);
         seal(&f);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_log.c: any bytes as the segments of a log; reading them back must not crash, deliver a body
- * twice, or cost more than its share.
+ * twice, or cost more than its share. What can be read must read the same from an archive.
  *
  * The first byte of the input says how the rest is taken: bit 0, the header of each segment is put
  * right; bit 1, so are the checksums of its records, one behind the other; bits 2 and 3, into how
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/mem.h"
+#include "wal/wal_archive.h"
 #include "wal/wal_internal.h"
 
 #define FOLDER "f.sdb-wal"
@@ -96,6 +97,30 @@ static sdb_status count_bytes(void *context, uint64_t lsn, const uint8_t *body, 
     return SDB_OK;
 }
 
+/* The log was read back as `expected`, with `bytes` in its bodies; so is its archive. */
+static void try_archive(struct io *io, const struct wal_replay *expected, uint64_t bytes)
+{
+    uint64_t state[2] = {0, 0};
+    struct wal_archived *logs = NULL;
+    struct wal_replay replay;
+    size_t count = 0;
+    sdb_status status;
+
+    must(sdb__wal_archive_rest(io, &sdb__mem_default, FOLDER, &identity, "arch") == SDB_OK);
+    status = sdb__wal_archive_list(io, &sdb__mem_default, "arch", identity.database_id, &logs,
+                                   &count);
+    must(status == SDB_OK || (status == SDB_NOTFOUND && expected->bodies == 0));
+    must(count <= 1 && (count == 1 || expected->bodies == 0));
+    if (count) {
+        must(logs->identity.log_id == identity.log_id && logs->first_lsn == 0);
+        must(sdb__wal_replay(io, &sdb__mem_default, "arch/000000000000004d", &identity, 0,
+                             count_bytes, NULL, state, &replay) == SDB_OK);
+        must(replay.end_lsn == expected->end_lsn && replay.bodies == expected->bodies);
+        must(state[1] == bytes);
+    }
+    sdb__mem_free(&sdb__mem_default, logs);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     unsigned mode = size ? data[0] : 0, segments = (mode & 1) ? 1 + (mode >> 2 & 3) : 1;
@@ -109,8 +134,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < segments; i++)
         lsn = put_segment(io, mode, i + 1, lsn, size ? data + 1 + i * part : data, part);
     if (sdb__wal_replay(io, &sdb__mem_default, FOLDER, &identity, 0, count_bytes, NULL, state,
-                        &replay) == SDB_OK)
+                        &replay) == SDB_OK) {
         must(replay.end_lsn <= lsn && state[1] <= lsn);
+        try_archive(io, &replay, state[1]);
+    }
     sdb__io_free(io);
     return 0;
 }

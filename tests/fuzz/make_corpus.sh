@@ -4,7 +4,7 @@
 # program SDB makes. The first byte of a seed is the target's own; see its head.
 set -eu
 sdb=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-mkdir -p "$2/fuzz_file" "$2/fuzz_log" "$2/fuzz_import" "$2/fuzz_history"
+mkdir -p "$2/fuzz_file" "$2/fuzz_log" "$2/fuzz_import" "$2/fuzz_merge" "$2/fuzz_history"
 out=$(cd "$2" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/sdb-corpus.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -100,7 +100,9 @@ seed fuzz_file tree-sealed 1 <tree.sdb
 printf '\0\1\40\0\1\2\3\4' | seed fuzz_file order-bytes 2
 printf '\1\2\3\0\5\0\0\0\2\3\1\0\0\20\0\0' | seed fuzz_file order-child 2
 printf '\3\1\0\0\2\0\0\0\4\2\0\0\100\0\0\0' | seed fuzz_file order-place 2
-printf '\6\1\2\0\0\0\0\0\7\0\3\0\5\0\0\0' | seed fuzz_file order-slot 3
+printf '\6\1\2\0\0\0\0\0\7\0\3\0\5\0\0\0' | seed fuzz_file order-slot 2
+printf '\1\3\0\0\377\377\377\377\1\4\4\0\1\0\0\0' | seed fuzz_file order-packed-head 3
+printf '\0\3\40\0\1\2\3\4\2\5\100\0\0\0\0\0' | seed fuzz_file order-packed-bytes 3
 # found once: reading on for ever, and a name that the check let pass
 printf '\6\25\2\0\5\0\0\0' | seed fuzz_file order-gap 2
 printf '\10\24\140\0\1\0\0\0' | seed fuzz_file order-name 2
@@ -111,7 +113,8 @@ mkfifo script
 shell=$!
 exec 4>script
 printf 'put a one 1\nput a two 2\ndel a one\nbegin\nput b x y\nput c x z\n' >&4
-printf 'delrange b --prefix w --to z\ndelrange a --from u\ncommit\nget c x\n' >&4
+printf 'delrange b --prefix w --to z\ndelrange a --from u\nmerge a n add 7\ncommit\n' >&4
+printf 'merge a two append 2\nget c x\n' >&4
 tries=0
 until grep -q z said || [ $tries -gt 200 ]; do
     sleep 0.05
@@ -128,3 +131,12 @@ for segment in l.sdb-wal/*; do
     seed fuzz_log records-two-segments 7 <records
     head -c 4500 "$segment" | seed fuzz_log file 0
 done
+
+# ---- merges: the operator, how much is the value, the value and the operand ----------------------
+printf '\10\377\377\377\377\377\377\377\177\1\0\0\0\0\0\0\0' | seed fuzz_merge add 1
+printf '\377\5\0\0\0\0\0\0\0' | seed fuzz_merge add-first 1
+printf '\2abcd' | seed fuzz_merge append 2
+printf '\2abb' | seed fuzz_merge max 3
+printf '\2abb' | seed fuzz_merge min 4
+printf '\12\1\0\0\0b\1\0\0\0d\1\0\0\0a\1\0\0\0b\2\0\0\0da' | seed fuzz_merge union 5
+printf '\5\1\0\0\0b\5\0\0\0a' | seed fuzz_merge union-torn 5

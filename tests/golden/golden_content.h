@@ -5,7 +5,11 @@
  *
  * Page size 4096; keyspaces "first" and "second". first: "0000"…"0199", number i with i * 3 % 100
  * + 1 bytes, which are (i + position) & 0xff; a key of 1000 bytes 'L' with the value "long".
- * second: "large" with 10000 bytes of the same kind for i = 7; the empty key with an empty value.
+ * second: "large" with 10000 bytes of the same kind for i = 7; the empty key with an empty value;
+ * "count" with the number 3 in 8 bytes, "text" with "golden log", both merged together.
+ *
+ * The packed golden database holds the keys "0000"…"0199" in the keyspaces "lz4" and "zstd",
+ * which are compressed so.
  */
 #ifndef SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H
 #define SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H
@@ -13,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GOLDEN_COUNT = 200, GOLDEN_LONG = 1000, GOLDEN_LARGE = 10000, GOLDEN_COMMITS = 5 };
+enum { GOLDEN_COUNT = 200, GOLDEN_LONG = 1000, GOLDEN_LARGE = 10000, GOLDEN_COMMITS = 6 };
 
 static inline size_t golden_size(unsigned i)
 {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * make_golden.c: writes the golden files into the folder that is named: format1.sdb, after a clean
- * close, and format1.log, the first segment of the log that led to it. Run by hand when the format
+ * close, format1.log, the first segment of the log that led to it, and packed1.sdb with packed
+ * pages; those that are there already it leaves alone. Run by hand when the format
  * changes; what it wrote is kept under version control.
  */
 #include <sdb/sdb.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,16 +25,23 @@ static void need(sdb_status status)
     exit(1);
 }
 
-static void fill_first(sdb_txn *txn, sdb_keyspace *first)
+static void fill_numbers(sdb_txn *txn, sdb_keyspace *first)
 {
     uint8_t value[128];
-    char key[8], longest[GOLDEN_LONG];
+    char key[8];
 
     for (unsigned i = 0; i < GOLDEN_COUNT; i++) {
         (void)snprintf(key, sizeof key, "%04u", i);
         golden_fill(value, golden_size(i), i);
         need(sdb_put(txn, first, (sdb_slice){key, 4}, (sdb_slice){value, golden_size(i)}));
     }
+}
+
+static void fill_first(sdb_txn *txn, sdb_keyspace *first)
+{
+    char longest[GOLDEN_LONG];
+
+    fill_numbers(txn, first);
     memset(longest, 'L', sizeof longest);
     need(sdb_put(txn, first, (sdb_slice){longest, sizeof longest}, (sdb_slice){"long", 4}));
 }
@@ -60,6 +69,18 @@ static void fill_and_delete(sdb_txn *txn, sdb_keyspace *second)
     need(sdb_del_range(txn, second, &range));
 }
 
+/* Two values that are merged together. */
+static void merge(sdb_txn *txn, sdb_keyspace *second)
+{
+    static const uint8_t five[8] = {5}, minus_two[8] = {254, 255, 255, 255, 255, 255, 255, 255};
+    sdb_slice count = {"count", 5}, text = {"text", 4};
+
+    need(sdb_merge(txn, second, SDB_MERGE_ADD, count, (sdb_slice){five, 8}));
+    need(sdb_merge(txn, second, SDB_MERGE_ADD, count, (sdb_slice){minus_two, 8}));
+    need(sdb_put(txn, second, text, (sdb_slice){"golden", 6}));
+    need(sdb_merge(txn, second, SDB_MERGE_APPEND, text, (sdb_slice){" log", 4}));
+}
+
 /* Copies the beginning of the log's first segment while it is there. */
 static void keep_log(const char *path, const char *copy)
 {
@@ -77,22 +98,39 @@ static void keep_log(const char *path, const char *copy)
     (void)fclose(from);
 }
 
-int main(int count, char **arguments)
+static bool is_there(const char *path)
 {
-    sdb_options options = SDB_OPTIONS_INIT;
-    char path[512], copy[512];
+    FILE *file = fopen(path, "rb");
+
+    if (file) (void)fclose(file);
+    return file != NULL;
+}
+
+static void make_packed(const char *path, sdb_options options)
+{
+    static const char *const names[] = {"lz4", "zstd"};
+    sdb_keyspace_options how = SDB_KEYSPACE_OPTIONS_INIT;
+    sdb_keyspace *keyspace;
+    sdb_txn *txn;
+    sdb_db *db;
+
+    need(sdb_open(path, &options, &db));
+    for (unsigned i = 0; i < 2; i++) {
+        how.compression = i ? SDB_COMPRESSION_ZSTD : SDB_COMPRESSION_LZ4;
+        need(sdb_keyspace_make(db, names[i], &how, &keyspace));
+        need(sdb_txn_begin(db, SDB_TXN_BATCH, &txn));
+        fill_numbers(txn, keyspace);
+        need(sdb_txn_commit(txn));
+    }
+    need(sdb_close(db));
+}
+
+static void make_plain(const char *path, const char *copy, sdb_options options)
+{
     sdb_keyspace *first, *second;
     sdb_txn *txn;
     sdb_db *db;
 
-    if (count != 2) {
-        (void)fprintf(stderr, "usage: make_golden FOLDER\n");
-        return 2;
-    }
-    (void)snprintf(path, sizeof path, "%s/format1.sdb", arguments[1]);
-    (void)snprintf(copy, sizeof copy, "%s/format1.log", arguments[1]);
-    options.flags = SDB_OPEN_NO_THREADS | SDB_OPEN_MUST_MAKE;
-    options.page_size = 4096;
     need(sdb_open(path, &options, &db));
     need(sdb_keyspace_open(db, "first", 0, &first));
     need(sdb_keyspace_open(db, "second", 0, &second));
@@ -105,7 +143,28 @@ int main(int count, char **arguments)
     need(sdb_txn_begin(db, SDB_TXN_BATCH, &txn));
     fill_and_delete(txn, second);
     need(sdb_txn_commit(txn));
+    need(sdb_txn_begin(db, SDB_TXN_BATCH, &txn));
+    merge(txn, second);
+    need(sdb_txn_commit(txn));
     keep_log(path, copy);
     need(sdb_close(db));
+}
+
+int main(int count, char **arguments)
+{
+    sdb_options options = SDB_OPTIONS_INIT;
+    char path[512], copy[512];
+
+    if (count != 2) {
+        (void)fprintf(stderr, "usage: make_golden FOLDER\n");
+        return 2;
+    }
+    options.flags = SDB_OPEN_NO_THREADS | SDB_OPEN_MUST_MAKE;
+    options.page_size = 4096;
+    (void)snprintf(path, sizeof path, "%s/format1.sdb", arguments[1]);
+    (void)snprintf(copy, sizeof copy, "%s/format1.log", arguments[1]);
+    if (!is_there(path)) make_plain(path, copy, options);
+    (void)snprintf(path, sizeof path, "%s/packed1.sdb", arguments[1]);
+    if (!is_there(path)) make_packed(path, options);
     return 0;
 }

@@ -50,20 +50,13 @@ static void place(struct io *io, const char *name, const uint8_t *bytes, size_t 
     sdb__io_close(file);
 }
 
-static void expect_content(sdb_db *db)
+/* The next keys of a cursor are the numbers. */
+static void expect_numbers(sdb_cursor *cursor)
 {
-    static uint8_t wanted[GOLDEN_LARGE], longest[GOLDEN_LONG];
-    sdb_keyspace *first, *second;
-    sdb_cursor *cursor;
+    uint8_t wanted[128];
     sdb_slice key, value;
-    sdb_txn *txn;
     char name[8];
-    uint64_t count;
 
-    OK(sdb_keyspace_open(db, "first", SDB_KEYSPACE_MUST_EXIST, &first));
-    OK(sdb_keyspace_open(db, "second", SDB_KEYSPACE_MUST_EXIST, &second));
-    OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
-    OK(sdb_cursor_open(txn, first, NULL, &cursor));
     for (unsigned i = 0; i < GOLDEN_COUNT; i++) {
         OK(sdb_cursor_next(cursor, &key, &value));
         (void)snprintf(name, sizeof name, "%04u", i);
@@ -72,6 +65,22 @@ static void expect_content(sdb_db *db)
         ck_assert_uint_eq(value.size, golden_size(i));
         ck_assert_mem_eq(value.data, wanted, value.size);
     }
+}
+
+static void expect_content(sdb_db *db)
+{
+    static uint8_t wanted[GOLDEN_LARGE], longest[GOLDEN_LONG];
+    sdb_keyspace *first, *second;
+    sdb_cursor *cursor;
+    sdb_slice key, value;
+    sdb_txn *txn;
+    uint64_t count;
+
+    OK(sdb_keyspace_open(db, "first", SDB_KEYSPACE_MUST_EXIST, &first));
+    OK(sdb_keyspace_open(db, "second", SDB_KEYSPACE_MUST_EXIST, &second));
+    OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+    OK(sdb_cursor_open(txn, first, NULL, &cursor));
+    expect_numbers(cursor);
     OK(sdb_cursor_next(cursor, &key, &value));
     memset(longest, 'L', sizeof longest);
     ck_assert_uint_eq(key.size, sizeof longest);
@@ -85,8 +94,13 @@ static void expect_content(sdb_db *db)
     ck_assert_mem_eq(value.data, wanted, value.size);
     OK(sdb_get(txn, second, (sdb_slice){NULL, 0}, &value));
     ck_assert_uint_eq(value.size, 0);
+    OK(sdb_get(txn, second, TEXT("count"), &value));
+    ck_assert_uint_eq(value.size, 8);
+    ck_assert_uint_eq(get_u64(value.data), 3);
+    OK(sdb_get(txn, second, TEXT("text"), &value));
+    ck_assert(kv_is(value, "golden log"));
     OK(sdb_count(txn, second, NULL, &count));
-    ck_assert_uint_eq(count, 2);
+    ck_assert_uint_eq(count, 4);
     sdb_txn_abort(txn);
 }
 
@@ -120,8 +134,50 @@ START_TEST(golden_database_is_read_exactly)
 }
 END_TEST
 
+START_TEST(golden_packed_database_is_read_exactly)
+{
+    static const char *const names[] = {"lz4", "zstd"};
+    static uint8_t bytes[ROOM];
+    size_t size = read_golden("packed1.sdb", bytes);
+    struct io *io = kv_disk(1);
+    sdb_options options = kv_options(0);
+    sdb_db *db;
+
+    ck_assert_uint_eq(get_u32(bytes + 12), 1); /* features */
+    place(io, KV_PATH, bytes, size);
+    db = kv_open(io, &options);
+    for (unsigned i = 0; i < 2; i++) {
+        sdb_keyspace_stats stats = {.size = sizeof stats};
+        sdb_keyspace *keyspace = kv_keyspace(db, names[i]);
+        sdb_cursor *cursor;
+        sdb_slice key;
+        sdb_txn *txn;
+
+        OK(sdb_keyspace_stat(keyspace, &stats));
+        ck_assert_int_eq((int)stats.compression, i ? SDB_COMPRESSION_ZSTD : SDB_COMPRESSION_LZ4);
+        ck_assert_uint_eq(stats.level, i ? 3 : 0);
+        ck_assert_uint_gt(stats.compressed_pages, 1);
+        OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+        OK(sdb_cursor_open(txn, keyspace, NULL, &cursor));
+        expect_numbers(cursor);
+        IS(sdb_cursor_next(cursor, &key, NULL), SDB_END);
+        sdb_cursor_close(cursor);
+        sdb_txn_abort(txn);
+    }
+    kv_check_sound(db);
+    OK(sdb_close(db));
+    put_u32(bytes + 12, 3); /* what this library does not know yet */
+    put_u64(bytes + 4088, sdb__digest(bytes, 4088, 0));
+    memcpy(bytes + 4096, bytes, 4096);
+    place(io, KV_PATH, bytes, size);
+    IS(sdb__db_open(io, KV_PATH, &options, &db), SDB_INVALID);
+    ck_assert_ptr_nonnull(strstr(sdb_errmsg(), "use a newer sdb"));
+    sdb__io_free(io);
+}
+END_TEST
+
 struct seen {
-    unsigned bodies, puts, ranges, others;
+    unsigned bodies, puts, ranges, merges, others;
     uint64_t bytes;
 };
 
@@ -132,6 +188,18 @@ static void expect_range(const struct op *op, unsigned number)
     ck_assert_uint_lt(number, 2);
     ck_assert(kv_is((sdb_slice){op->key.data, op->key.size}, lower));
     ck_assert(kv_is((sdb_slice){op->value.data, op->value.size}, upper));
+}
+
+static void expect_merge(const struct op *op, unsigned number)
+{
+    static const char *const keys[] = {"count", "count", "text"};
+    static const uint8_t values[][9] = {{1, 5}, {1, 254, 255, 255, 255, 255, 255, 255, 255},
+                                        {2, ' ', 'l', 'o', 'g'}};
+
+    ck_assert_uint_lt(number, 3);
+    ck_assert(kv_is((sdb_slice){op->key.data, op->key.size}, keys[number]));
+    ck_assert_uint_eq(op->value.size, number < 2 ? 9 : 5);
+    ck_assert_mem_eq(op->value.data, values[number], op->value.size);
 }
 
 static sdb_status see_body(void *context, uint64_t lsn, const uint8_t *body, size_t size)
@@ -150,9 +218,11 @@ static sdb_status see_body(void *context, uint64_t lsn, const uint8_t *body, siz
             seen->puts++;
         else if (op.code == OP_DELRANGE)
             expect_range(&op, seen->ranges++);
+        else if (op.code == OP_MERGE)
+            expect_merge(&op, seen->merges++);
         else
             seen->others++;
-        if (op.code != OP_DELRANGE) seen->bytes += op.value.size;
+        if (op.code == OP_PUT) seen->bytes += op.value.size;
         at += step;
     }
     return SDB_OK;
@@ -165,7 +235,7 @@ START_TEST(golden_log_is_read_exactly)
     struct wal_header header;
     struct wal_replay replay;
     struct seen seen = {0};
-    uint64_t values = 4 + GOLDEN_LARGE + 2;
+    uint64_t values = 4 + GOLDEN_LARGE + 2 + 6;
     struct io *io = kv_disk(1);
 
     OK(sdb__wal_format_get_header(bytes, &header));
@@ -178,7 +248,8 @@ START_TEST(golden_log_is_read_exactly)
                        NULL, &seen, &replay));
     for (unsigned i = 0; i < GOLDEN_COUNT; i++) values += golden_size(i);
     ck_assert_uint_eq(seen.bodies, GOLDEN_COMMITS);
-    ck_assert_uint_eq(seen.puts, GOLDEN_COUNT + 5);
+    ck_assert_uint_eq(seen.puts, GOLDEN_COUNT + 6);
+    ck_assert_uint_eq(seen.merges, 3);
     ck_assert_uint_eq(seen.ranges, 2);
     ck_assert_uint_eq(seen.others, 2);
     ck_assert_uint_eq(seen.bytes, values);
@@ -256,6 +327,7 @@ int main(void)
     TCase *cases = tcase_create("golden");
 
     tcase_add_test(cases, golden_database_is_read_exactly);
+    tcase_add_test(cases, golden_packed_database_is_read_exactly);
     tcase_add_test(cases, golden_log_is_read_exactly);
     tcase_add_test(cases, superblock_bytes_are_where_the_format_says);
     tcase_add_test(cases, node_bytes_are_where_the_format_says);

@@ -133,6 +133,8 @@ static void read_operations(struct reading *r, const struct history *history)
                                         : register_op(r, operation, &keyed.op);
 
         if (!known) r->odd = operation;
+        keyed.op.pure = keyed.op.f == LIN_READ || keyed.op.f == LIN_GET ||
+                        keyed.op.f == LIN_CAS_FAILED;
         if (!known || says_nothing(r, operation, keyed.op.f)) continue;
         if (r->model == LIN_KV) keyed.key = intern_form(&r->keys, key);
         make_room(&r->ops, &r->capacity, r->count + 1, sizeof *r->ops);

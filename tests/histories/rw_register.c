@@ -104,7 +104,6 @@ static void draw_version(struct register_check *c, uint32_t number, const struct
 {
     uint32_t index = version_of(c, step->key, value_of(step));
     struct version *version = &c->versions[index];
-    const struct txn_write *write = NULL;
 
     if (!writes(&c->history->txns[number], step->key)) {
         dependencies_add(&c->graph, number, version->hop, EDGE_HOP, step->key);
@@ -117,8 +116,6 @@ static void draw_version(struct register_check *c, uint32_t number, const struct
         return;
     }
     version->update = number;
-    if (step->count) write = txn_history_write(c->history, step->key, step->read[0]);
-    if (write) dependencies_add(&c->graph, write->txn, number, EDGE_WW, step->key);
     dependencies_add(&c->graph, version->hop, number, EDGE_RW, step->key);
 }
 

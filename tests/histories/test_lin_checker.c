@@ -164,6 +164,7 @@ static struct wgl_op random_op(uint64_t *random, unsigned place)
 
     op.ret = random_below(random, 5) ? op.call + 8 + random_below(random, 6) * 16 : WGL_PENDS;
     if (op.f == LIN_READ && op.ret == WGL_PENDS) op.f = LIN_WRITE;
+    op.pure = op.f == LIN_READ || op.f == LIN_CAS_FAILED;
     return op;
 }
 
@@ -189,6 +190,71 @@ START_TEST(the_search_agrees_with_trying_every_order)
     }
     ck_assert_uint_gt(answers[0], ROUNDS / 20);
     ck_assert_uint_gt(answers[1], ROUNDS / 20);
+}
+END_TEST
+
+/* ---- long ones ---------------------------------------------------------------------------- */
+
+enum { LONG = 400, PROCESSES = 12 };
+
+/* What a register that is one answers to many processes; operations get lost now and then. */
+static unsigned simulate(uint64_t *random, struct wgl_op ops[LONG])
+{
+    struct wgl_op *open[PROCESSES] = {0};
+    bool happened[PROCESSES] = {false};
+    uint32_t state = LIN_NIL;
+    uint64_t place = 0;
+    unsigned count = 0;
+
+    while (count < LONG) {
+        uint64_t p = random_below(random, PROCESSES);
+        struct wgl_op *op = open[p];
+
+        place++;
+        if (!op) {
+            open[p] = &ops[count++];
+            *open[p] = random_op(random, 0);
+            open[p]->call = place;
+            open[p]->ret = WGL_PENDS;
+            happened[p] = false;
+        } else if (happened[p]) {
+            op->ret = place;
+            open[p] = NULL;
+        } else {
+            happened[p] = true;
+            if (op->f == LIN_READ) op->out = state;
+            if (op->f == LIN_CAS) op->f = op->a == state ? LIN_CAS : LIN_CAS_FAILED;
+            if (op->f == LIN_CAS_FAILED && op->a == state) op->f = LIN_CAS;
+            if (op->f == LIN_WRITE) state = op->a;
+            if (op->f == LIN_CAS) state = op->b;
+            op->pure = op->f == LIN_READ || op->f == LIN_CAS_FAILED;
+            if (op->pure || random_below(random, 20)) continue;
+            open[p] = NULL; /* nobody hears of it */
+        }
+    }
+    /* Reads without an answer say nothing. */
+    for (unsigned i = 0; i < count; i++)
+        if (ops[i].ret == WGL_PENDS && ops[i].pure) ops[i--] = ops[--count];
+    return count;
+}
+
+START_TEST(what_one_register_answered_is_linearizable_however_long)
+{
+    const struct wgl_limits limits = {.steps = 5000000};
+    struct wgl_model model = lin_register(LIN_ETCD);
+    uint64_t random = 43;
+    unsigned given_up = 0;
+
+    for (unsigned round = 0; round < 200; round++) {
+        struct wgl_op ops[LONG];
+        unsigned count = simulate(&random, ops);
+        enum wgl_answer answer = wgl_check(&model, ops, count, &limits, NULL);
+
+        ck_assert_msg(answer != WGL_VIOLATION, "round %u", round);
+        given_up += answer == WGL_UNKNOWN;
+    }
+    ck_assert_uint_lt(given_up, 20);
+    printf("test_lin_checker: %u of 200 given up\n", given_up);
 }
 END_TEST
 
@@ -228,6 +294,7 @@ int main(void)
     tcase_add_test(cases, keys_of_a_store_are_objects_of_their_own);
     tcase_add_test(cases, what_the_model_does_not_know_is_not_judged);
     tcase_add_test(cases, the_search_agrees_with_trying_every_order);
+    tcase_add_test(cases, what_one_register_answered_is_linearizable_however_long);
     tcase_add_test(cases, a_search_that_reaches_its_limit_says_so);
     suite_add_tcase(suite, cases);
     return run_suite(suite);

@@ -128,6 +128,9 @@ START_TEST(finds_a_read_that_is_torn)
     lists("read-committed", text, NULL);
     registers("snapshot-isolation", ONE(0, "[[:w x 1] [:w y 1]]") ONE(1, "[[:r x 1] [:r y nil]]"),
               "G-single");
+    /* The same of versions that are not the first. */
+    registers("snapshot-isolation", ONE(0, "[[:w x 1]]") ONE(1, "[[:r x 1] [:w x 2] [:w y 1]]")
+              ONE(2, "[[:r x 1] [:r y 1]]"), "G-single");
 }
 END_TEST
 
@@ -176,6 +179,10 @@ START_TEST(stale_reads_are_for_the_strict_levels_to_forbid)
     lists("serializable", own, NULL);
     lists("strong-session-snapshot-isolation", own, "G-single-process");
     lists("strict-serializable", own, "G-single-process");
+    /* Whatever goes on meanwhile, and however long ago it was. */
+    lists("strict-serializable", CALL(5, "[[:r y nil]]") ONE(0, "[[:append x 1]]")
+          CALL(6, "[[:r y nil]]") DONE(5, "[[:r y []]]") ONE(1, "[[:r x []]]")
+          ONE(2, "[[:r x [1]]]") DONE(6, "[[:r y []]]"), "G-single-realtime");
 }
 END_TEST
 
@@ -186,6 +193,12 @@ START_TEST(what_nobody_read_comes_behind_what_was_read)
                        ONE(2, "[[:r y [1]] [:r x [1]]]");
 
     lists("snapshot-isolation", text, "G-single");
+    /* So is whoever read all without it and appended, which nobody read either. */
+    lists("snapshot-isolation", ONE(0, "[[:r x []] [:r y [1]] [:append x 1]]")
+          ONE(1, "[[:append x 2] [:append y 1]]"), "G-single");
+    /* And so is whoever appended what was read. */
+    lists("read-committed", ONE(0, "[[:append x 1] [:r y [1]]]")
+          ONE(1, "[[:append x 2] [:append y 1]]") ONE(2, "[[:r x [1]]]"), "G1c");
     /* One that got lost need not have happened. */
     lists("strict-serializable", ONE(0, "[[:append x 1]]") LOST(1, "[[:append x 2]]")
           ONE(2, "[[:r x [1]]]"), NULL);
@@ -247,6 +260,9 @@ START_TEST(a_set_keeps_what_was_added)
     expect("set", text, VERDICT_INVALID, "1 lost");
     (void)snprintf(text, sizeof text, "%s%s", begin, OP(2, ok, read, "#{1 3}"));
     expect("set", text, VERDICT_INVALID, "1 unexpected");
+    /* What failed, and what was added behind the read, need not be there. */
+    expect("set", OP(0, invoke, add, "1") OP(0, fail, add, "1") OP(2, invoke, read, "nil")
+           OP(0, invoke, add, "2") OP(0, ok, add, "2") OP(2, ok, read, "[]"), VERDICT_VALID, NULL);
     expect("set", begin, VERDICT_UNKNOWN, "nothing was read");
 }
 END_TEST

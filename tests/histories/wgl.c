@@ -22,6 +22,7 @@ struct slot {
 
 struct frame {
     uint32_t op, state, high;
+    bool forced; /* there was nothing to choose */
 };
 
 /* Operations that pend are numbered 0…pending, by their calls; the others on, by their returns. */
@@ -134,15 +135,15 @@ static void begin(struct search *s, struct arena *arena, const struct wgl_op *op
     link_calls(s);
 }
 
-/* The next that may take effect, behind `after` (`count`: from the beginning), or NONE. */
+/* The next to choose from, behind `after` (`count`: from the beginning), or NONE. */
 static uint32_t candidate(const struct search *s, uint32_t after)
 {
     uint64_t limit = s->ops[s->low].op.ret;
     uint32_t i = after + 1;
 
     if (after >= s->pending) {
-        i = s->next[after];
-        if (i != s->count && s->ops[i].op.call < limit) return i;
+        for (i = s->next[after]; i != s->count && s->ops[i].op.call < limit; i = s->next[i])
+            if (!s->ops[i].op.pure) return i; /* pure ones that may are in already: absorb() */
         i = 0;
     }
     for (; i < s->pending && s->ops[i].op.call < limit; i++) {
@@ -223,9 +224,9 @@ static bool is_new(struct search *s)
 
 /* ---- going on and back -------------------------------------------------------------------- */
 
-static void forward(struct search *s, uint32_t op, uint32_t state)
+static void forward(struct search *s, uint32_t op, uint32_t state, bool forced)
 {
-    s->frames[s->depth++] = (struct frame){op, s->state, s->high};
+    s->frames[s->depth++] = (struct frame){op, s->state, s->high, forced};
     flip(s, op);
     s->state = state;
     if (op < s->pending) return;
@@ -236,20 +237,41 @@ static void forward(struct search *s, uint32_t op, uint32_t state)
     s->done++;
 }
 
+/* Takes back the last choice and what followed from it. Gives the operation, or NONE. */
 static uint32_t back(struct search *s)
 {
-    struct frame frame = s->frames[--s->depth];
+    while (s->depth) {
+        struct frame frame = s->frames[--s->depth];
 
-    flip(s, frame.op);
-    s->state = frame.state;
-    s->high = frame.high;
-    if (frame.op >= s->pending) {
-        s->next[s->prev[frame.op]] = frame.op;
-        s->prev[s->next[frame.op]] = frame.op;
-        if (frame.op < s->low) s->low = frame.op;
-        s->done--;
+        flip(s, frame.op);
+        s->state = frame.state;
+        s->high = frame.high;
+        if (frame.op >= s->pending) {
+            s->next[s->prev[frame.op]] = frame.op;
+            s->prev[s->next[frame.op]] = frame.op;
+            if (frame.op < s->low) s->low = frame.op;
+            s->done--;
+        }
+        if (!frame.forced) return frame.op;
     }
-    return frame.op;
+    return NONE;
+}
+
+/* Lets all pure operations take effect that may. */
+static void absorb(struct search *s, struct wgl_report *report)
+{
+    uint32_t i = s->next[s->count], state;
+
+    for (; s->low < s->count && i != s->count && s->ops[i].op.call < s->ops[s->low].op.ret;
+         i = s->next[i]) {
+        if (!s->ops[i].op.pure) continue;
+        report->steps++;
+        if (s->model->step(s->model->context, s->state, &s->ops[i].op, &state))
+            forward(s, i, state, true);
+    }
+    if (s->low == s->count || s->done < report->longest) return;
+    report->longest = s->done;
+    report->stuck = s->ops[s->low].original;
 }
 
 static bool is_over(const struct search *s, const struct wgl_limits *limits, uint64_t steps)
@@ -263,32 +285,26 @@ static bool is_over(const struct search *s, const struct wgl_limits *limits, uin
 static enum wgl_answer run(struct search *s, const struct wgl_limits *limits,
                            struct wgl_report *report)
 {
-    uint32_t op;
+    uint32_t op = s->count;
 
-    if (s->low == s->count) return WGL_LINEARIZABLE;
-    report->stuck = s->ops[s->low].original;
-    for (op = candidate(s, s->count);;) {
+    absorb(s, report);
+    while (s->low < s->count) {
         uint32_t state;
 
+        op = candidate(s, op);
         if (op == NONE) {
-            if (s->depth == 0) return WGL_VIOLATION;
-            op = candidate(s, back(s));
+            op = back(s);
+            if (op == NONE) return WGL_VIOLATION;
             continue;
         }
         if (is_over(s, limits, report->steps)) return WGL_UNKNOWN;
         report->steps++;
-        if (!s->model->step(s->model->context, s->state, &s->ops[op].op, &state)) {
-            op = candidate(s, op);
-            continue;
-        }
-        forward(s, op, state);
-        if (s->low == s->count) return WGL_LINEARIZABLE;
-        if (s->done > report->longest) {
-            report->longest = s->done;
-            report->stuck = s->ops[s->low].original;
-        }
-        op = candidate(s, is_new(s) ? s->count : back(s));
+        if (!s->model->step(s->model->context, s->state, &s->ops[op].op, &state)) continue;
+        forward(s, op, state, false);
+        absorb(s, report);
+        if (s->low < s->count) op = is_new(s) ? s->count : back(s);
     }
+    return WGL_LINEARIZABLE;
 }
 
 enum wgl_answer wgl_check(const struct wgl_model *model, const struct wgl_op *ops, size_t count,

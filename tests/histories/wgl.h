@@ -10,11 +10,13 @@
  * Invariants: I1 all that return are numbered in the order of their returns, behind those that
  *   pend, so a set is "all up to some number", a few beyond, and the bits of those that pend: its
  *   key in the table is short. I2 of operations that pend and do the same, the one called first
- *   goes first. I3 the answer is exact, or WGL_UNKNOWN when a limit was reached.
+ *   goes first. I3 an operation that never changes the state takes effect as soon as it may: in any
+ *   order where it does so later, it can be moved to here. I4 the answer is exact, or WGL_UNKNOWN
+ *   when a limit was reached.
  * Costs: exponential in the overlap at worst; about 50 bytes a configuration.
  * Source: Wing and Gong, "Testing and verifying concurrent objects", 1993; Lowe, "Testing for
  *   linearizability", 2017, §§4-5 (the memoised search on a linked list). Beyond them: operations
- *   that pend are tried last, I1 and I2.
+ *   that pend are tried last, I1, I2 and I3.
  * Not here: partition by key (linearizability.c does it first: Horn and Kroening 2015).
  */
 #ifndef SDB_TESTS_HISTORIES_WGL_H
@@ -30,6 +32,7 @@
 struct wgl_op {
     uint64_t call, ret; /* call < ret; ret may be WGL_PENDS */
     uint32_t f, a, b, out;
+    bool pure; /* it never changes the state, whatever that is */
 };
 
 /*

@@ -53,6 +53,39 @@ bool kv_is_filled(const uint8_t *data, size_t size, uint64_t seed)
     return true;
 }
 
+uint64_t kv_merged_seed(const sdb_slice *old, uint64_t seed)
+{
+    return seed ^ (old ? sdb__digest(old->data, old->size, 5) : 5);
+}
+
+sdb_slice kv_operand(uint8_t room[KV_OPERAND], uint64_t seed, uint64_t size)
+{
+    put_u64(room, seed);
+    put_u64(room + 8, size);
+    return (sdb_slice){room, KV_OPERAND};
+}
+
+static sdb_status merge_fill(void *context, const sdb_slice *old, const sdb_slice *operand,
+                             sdb_merge_result *result)
+{
+    size_t size;
+    uint8_t *value;
+    sdb_status status;
+
+    (void)context;
+    if (operand->size != KV_OPERAND) return SDB_INVALID;
+    size = (size_t)get_u64((const uint8_t *)operand->data + 8);
+    value = malloc(size + 1);
+    if (!value) return SDB_NOMEM;
+    kv_fill(value, size, kv_merged_seed(old, get_u64(operand->data)));
+    status = sdb_merge_emit(result, value, size / 2); /* in two pieces */
+    if (status == SDB_OK) status = sdb_merge_emit(result, value + size / 2, size - size / 2);
+    free(value);
+    return status;
+}
+
+static const sdb_merge_operator operators[] = {{KV_MERGE, merge_fill, NULL}};
+
 sdb_slice kv_slice(const char *text)
 {
     return (sdb_slice){text, strlen(text)};
@@ -100,6 +133,11 @@ struct io *kv_disk(uint64_t seed)
     return io;
 }
 
+unsigned kv_direct(void)
+{
+    return getenv("SDB_TEST_DIRECT") != NULL;
+}
+
 sdb_options kv_options(uint32_t page_size)
 {
     sdb_options options = SDB_OPTIONS_INIT;
@@ -107,6 +145,9 @@ sdb_options kv_options(uint32_t page_size)
     options.flags = SDB_OPEN_NO_THREADS;
     options.page_size = page_size;
     options.cache_bytes = MIB;
+    options.direct_io = kv_direct();
+    options.merge_operators = operators;
+    options.merge_operator_count = 1;
     return options;
 }
 

@@ -64,6 +64,17 @@ sdb_slice kv_slice(const char *text);
 /* The slice holds just this text. */
 bool kv_is(sdb_slice slice, const char *text);
 
+/* ---- an operator that tells orders apart --------------------------------------------------- */
+
+/*
+ * Number KV_MERGE. Its operand is a seed and a size; it makes the value of that size which follows
+ * from kv_merged_seed.
+ */
+enum { KV_MERGE = 200, KV_OPERAND = 16 };
+/* `old` NULL: the key had no value. */
+uint64_t kv_merged_seed(const sdb_slice *old, uint64_t seed);
+sdb_slice kv_operand(uint8_t room[KV_OPERAND], uint64_t seed, uint64_t size);
+
 /* ---- an allocator that counts; `left` below 0 never refuses; `once`: one refusal is all --- */
 
 struct kv_ledger {
@@ -80,7 +91,9 @@ sdb_allocator kv_ledger_allocator(struct kv_ledger *ledger);
 
 /* A simulated disk. */
 struct io *kv_disk(uint64_t seed);
-/* Options for it: no threads, a cache of 1 MiB, pages of page_size. */
+/* 1 if the tests are to open real and simulated files for direct I/O (SDB_TEST_DIRECT is set). */
+unsigned kv_direct(void);
+/* Options for it: no threads, a cache of 1 MiB, pages of page_size, the operator below. */
 sdb_options kv_options(uint32_t page_size);
 /* Opens KV_PATH there. */
 sdb_db *kv_open(struct io *io, const sdb_options *options);

@@ -132,7 +132,7 @@ static void read_all(struct script *s)
     static uint8_t room[LARGE];
     unsigned wanted = 0;
 
-    if (!MAY(sdb_txn_begin(s->db, SDB_TXN_WRITE, &txn))) return;
+    if (!MAY(sdb_txn_begin(s->db, SDB_TXN_WRITE | SDB_TXN_SERIALIZABLE, &txn))) return;
     for (unsigned n = 0; n < COUNT; n++) {
         sdb_status status = sdb_get(txn, s->a, key_of(n), &value);
 
@@ -169,6 +169,42 @@ static void delete_range(struct script *s)
             return;
         }
     }
+    sdb_txn_abort(txn);
+}
+
+/* Appends to one key, reads what that makes both ways, and commits; whole or not at all. */
+static void merge(struct script *s)
+{
+    size_t sizes[2] = {0, 0}; /* merged in the transaction, committed */
+    sdb_keyspace *space;
+    sdb_cursor *cursor;
+    sdb_slice value, key;
+    sdb_txn *txn;
+
+    if (!MAY(sdb_keyspace_open(s->db, "m", 0, &space))) return;
+    for (unsigned round = 0; round < 2; round++) {
+        unsigned flags = SDB_TXN_WRITE | (round ? SDB_TXN_SERIALIZABLE : 0);
+
+        if (!MAY(sdb_txn_begin(s->db, flags, &txn))) continue;
+        sizes[0] = sizes[1];
+        for (unsigned i = 0; i < 20; i++) {
+            sdb_slice operand = value_of(i ? 1 : 2);
+
+            if (MAY(sdb_merge(txn, space, SDB_MERGE_APPEND, TEXT("k"), operand)))
+                sizes[0] += operand.size;
+        }
+        if (sizes[0] && MAY(sdb_get(txn, space, TEXT("k"), &value)))
+            ck_assert_uint_eq(value.size, sizes[0]);
+        if (sizes[0] && MAY(sdb_cursor_open(txn, space, NULL, &cursor))) {
+            if (MAY(sdb_cursor_last(cursor, &key, &value)))
+                ck_assert_uint_eq(value.size, sizes[0]);
+            sdb_cursor_close(cursor);
+        }
+        if (MAY(sdb_txn_commit(txn))) sizes[1] = sizes[0];
+    }
+    if (!MAY(sdb_txn_begin(s->db, SDB_TXN_READ, &txn))) return;
+    if (sizes[1] && MAY(sdb_get(txn, space, TEXT("k"), &value)))
+        ck_assert_uint_eq(value.size, sizes[1]);
     sdb_txn_abort(txn);
 }
 
@@ -212,6 +248,7 @@ static void run_script(struct script *s)
             (void)MAY(sdb_del(NULL, s->a, TEXT("none")));
         read_all(s);
         delete_range(s);
+        merge(s);
         use_other_keyspace(s);
         status = sdb_txn_run(s->db, SDB_TXN_WRITE, run_body, s->a, 1);
         ck_assert(status == SDB_CANCELLED || status == SDB_NOMEM);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/base/bytes.h"
 #include "engine/base/clock.h"
 
 enum { THREADS = 4, ACCOUNTS = 64, START = 1000, COUNTERS = 3 };
@@ -58,6 +59,7 @@ static void open_db(unsigned flags)
     kv_folder_make(&folder);
     options.flags = flags;
     options.cache_bytes = MIB;
+    options.direct_io = kv_direct();
     options.checkpoint_bytes = MIB;
     options.page_size = 4096;
     options.durability = SDB_DURABILITY_GROUP;
@@ -182,6 +184,7 @@ static void *upkeep_main(void *context)
             OK(sdb_backup(old, copy, NULL, NULL));
             options.flags = SDB_OPEN_READONLY;
             options.cache_bytes = MIB;
+            options.direct_io = kv_direct();
             OK(sdb_open(copy, &options, &other));
             OK(sdb_keyspace_open(other, "accounts", SDB_KEYSPACE_MUST_EXIST, &keyspace));
             OK(sdb_txn_begin(other, SDB_TXN_READ, &txn));
@@ -344,6 +347,7 @@ START_TEST(keyspaces_made_and_dropped_by_many_are_there_after_reopening)
     run_threads(mains, THREADS);
     OK(sdb_close(db));
     options.cache_bytes = MIB;
+    options.direct_io = kv_direct();
     OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
     accounts = kv_keyspace(db, "accounts");
     close_db();
@@ -412,6 +416,73 @@ START_TEST(what_each_serializable_transaction_keeps_all_keep_together)
 }
 END_TEST
 
+/* ---- merges ------------------------------------------------------------------------------- */
+
+static _Atomic int64_t merged;
+
+/* Adds to one number, alone or with others that it has to itself. */
+static void *merge_main(void *context)
+{
+    uint64_t random = seed + (uintptr_t)context;
+    uint8_t mine[8] = {(uint8_t)(uintptr_t)context}, amount[8];
+
+    while (!is_over()) {
+        uint64_t n = random_below(&random, 100);
+        sdb_txn *txn = NULL;
+
+        put_u64(amount, n);
+        if (n % 2) {
+            OK(sdb_txn_begin(db, n % 4 == 1 ? SDB_TXN_WRITE | SDB_TXN_SERIALIZABLE : SDB_TXN_WRITE,
+                             &txn));
+            OK(sdb_put(txn, counters, (sdb_slice){mine, 2}, (sdb_slice){amount, 8}));
+        }
+        OK(sdb_merge(txn, counters, SDB_MERGE_ADD, TEXT("sum"), (sdb_slice){amount, 8}));
+        if (txn) OK(sdb_txn_commit(txn)); /* never a conflict */
+        atomic_fetch_add(&merged, (int64_t)n);
+    }
+    return NULL;
+}
+
+/* Sees the number grow. */
+static void *grow_main(void *context)
+{
+    int64_t last = 0;
+
+    (void)context;
+    while (!is_over()) {
+        sdb_slice value;
+        sdb_txn *txn;
+
+        OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+        if (sdb_get(txn, counters, TEXT("sum"), &value) == SDB_OK) {
+            int64_t now = (int64_t)get_u64(value.data);
+
+            ck_assert_int_ge(now, last);
+            last = now;
+        }
+        OK(sdb_txn_commit(txn));
+    }
+    return NULL;
+}
+
+START_TEST(no_merge_is_lost_and_none_conflicts)
+{
+    static void *(*const mains[])(void *) = {merge_main, merge_main, merge_main, grow_main};
+    sdb_slice value;
+    sdb_txn *txn;
+
+    seed = kv_seed("test_kv_threads", 14);
+    atomic_store(&merged, 0);
+    open_db(0);
+    run_threads(mains, THREADS);
+    OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+    OK(sdb_get(txn, counters, TEXT("sum"), &value));
+    ck_assert_int_eq((int64_t)get_u64(value.data), atomic_load(&merged));
+    OK(sdb_txn_commit(txn));
+    close_db();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("kv_threads");
@@ -422,6 +493,7 @@ int main(void)
     tcase_add_test(cases, no_increment_is_lost);
     tcase_add_test(cases, large_commits_are_seen_whole_or_not_at_all);
     tcase_add_test(cases, keyspaces_made_and_dropped_by_many_are_there_after_reopening);
+    tcase_add_test(cases, no_merge_is_lost_and_none_conflicts);
     tcase_add_test(cases, what_each_serializable_transaction_keeps_all_keep_together);
     suite_add_tcase(suite, cases);
     return kv_main(suite);

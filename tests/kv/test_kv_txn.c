@@ -252,8 +252,10 @@ START_TEST(keyspaces_numbered_out_of_order_are_there_after_reopening)
     sdb_keyspace *made;
 
     /* As when one thread takes a number, and another the next one and commits first. */
-    OK(sdb__keyspace_apply_make(db, 7, (struct bytes){(const uint8_t *)"late", 4}, 1));
-    OK(sdb__keyspace_apply_make(db, 6, (struct bytes){(const uint8_t *)"early", 5}, 1));
+    OK(sdb__keyspace_apply_make(db, 7, (struct bytes){(const uint8_t *)"late", 4}, 0,
+                                1));
+    OK(sdb__keyspace_apply_make(db, 6, (struct bytes){(const uint8_t *)"early", 5}, 0,
+                                1));
     db->changed = true;
     OK(sdb_close(db));
     db = kv_open(io, &options);

@@ -110,6 +110,10 @@ START_TEST(senseless_limit_is_refused)
 {
     options.log_limit_bytes = 4096;
     SAYS(sdb_open(kv_in(&folder, "t.sdb"), &options, &db), SDB_INVALID, "log limit of 4096");
+    options.log_limit_bytes = 0;
+    options.checkpoint_bytes = 1; /* the default limit does not follow to below what is allowed */
+    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
+    OK(sdb_close(db));
 }
 END_TEST
 

@@ -26,7 +26,7 @@ static void setup(void)
     ledger = (struct kv_ledger){.left = -1};
     allocator = kv_ledger_allocator(&ledger);
     sdb__reads_init(&reads, &allocator);
-    sdb__reads_reset(&reads, true);
+    sdb__reads_reset(&reads, true, false);
     memset(model, 0, sizeof model);
 }
 
@@ -132,7 +132,7 @@ START_TEST(nothing_is_lost_when_memory_is_refused)
         for (unsigned k = 0; k < 256; k++) ck_assert(holds(s, (uint8_t)k) || !model[s][k]);
     ck_assert(reads.everything);
     atomic_store(&ledger.left, -1);
-    sdb__reads_reset(&reads, true);
+    sdb__reads_reset(&reads, true, false);
     ck_assert(!holds(0, 1));
 }
 END_TEST
@@ -151,9 +151,30 @@ END_TEST
 
 START_TEST(what_is_not_active_remembers_nothing)
 {
-    sdb__reads_reset(&reads, false);
+    sdb__reads_reset(&reads, false, false);
     read_some(0, 1, 2, READ_WITH);
     ck_assert_uint_eq(check_order(), 0);
+}
+END_TEST
+
+START_TEST(a_key_that_was_seen_is_known_and_most_others_are_not)
+{
+    unsigned known = 0;
+
+    sdb__reads_reset(&reads, false, true);
+    for (uint32_t k = 0; k < 100; k++)
+        reads_add_key(&reads, 7, (struct bytes){(const uint8_t *)&k, sizeof k});
+    for (uint32_t k = 0; k < 1100; k++) {
+        bool may = sdb__reads_may_have_seen(&reads, 7, (struct bytes){(uint8_t *)&k, sizeof k});
+
+        ck_assert(may || k >= 100);
+        known += may;
+    }
+    ck_assert_uint_lt(known, 150);
+    ck_assert_uint_eq(check_order(), 0);
+    sdb__reads_reset(&reads, false, true);
+    for (uint32_t k = 0; k < 100; k++)
+        ck_assert(!sdb__reads_may_have_seen(&reads, 7, (struct bytes){(uint8_t *)&k, sizeof k}));
 }
 END_TEST
 
@@ -167,6 +188,7 @@ int main(void)
     tcase_add_loop_test(cases, nothing_is_lost_when_room_is_short, 0, 40);
     tcase_add_loop_test(cases, nothing_is_lost_when_memory_is_refused, 0, 12);
     tcase_add_test(cases, a_walk_is_one_range_in_either_direction);
+    tcase_add_test(cases, a_key_that_was_seen_is_known_and_most_others_are_not);
     tcase_add_test(cases, what_is_not_active_remembers_nothing);
     suite_add_tcase(suite, cases);
     return kv_main(suite);

@@ -56,6 +56,7 @@ static struct pager_options options_of(struct rig *rig)
 {
     return (struct pager_options){.io = rig->io, .file = rig->file,
                                   .allocator = &rig->memory.allocator, .verify = rig->verify,
+                                  .cache_policy = rig->policy,
                                   .cache_bytes = (uint64_t)rig->frames * rig->page_size};
 }
 

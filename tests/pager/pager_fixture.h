@@ -35,6 +35,7 @@ struct rig {
     struct io_file *file;
     struct pager *pager;
     uint32_t page_size, frames;
+    sdb_cache_policy policy;
     const char *(*verify)(const uint8_t *data, uint32_t page_size, uint64_t id);
     struct superblock state;  /* lsn, commit, catalog root for the next checkpoint */
     uint64_t versions[RIG_PAGES]; /* the model: of page id, 0: there is none */

@@ -161,6 +161,7 @@ static void move_cursor(struct world *w, struct actor *a, struct place *p)
         note_range(a, p, wanted < 0 ? 0 : (unsigned)wanted, (unsigned)from,
                    key.size + target.size);
     if (wanted < 0) return;
+    view_see(&a->view, p->generation, (unsigned)wanted);
     expect_key(w, (unsigned)wanted, key);
     if (out)
         world_expect_value(model_see(&w->model, &a->view, p->generation, (unsigned)wanted), value);

@@ -253,15 +253,39 @@ struct model_value model_newest(const struct model *m, unsigned generation, unsi
     return version ? version->value : (struct model_value){0};
 }
 
+/* What KV_MERGE makes of a value. */
+static struct model_value merged(struct model_value old, struct model_value operand)
+{
+    uint8_t *bytes = malloc(old.size + 1);
+    sdb_slice slice = {bytes, old.size};
+
+    ck_assert_ptr_nonnull(bytes);
+    kv_fill(bytes, old.size, old.seed);
+    operand.present = true;
+    operand.seed = kv_merged_seed(old.present ? &slice : NULL, operand.seed);
+    free(bytes);
+    return operand;
+}
+
+/* What an own cell comes to on top of a committed value. */
+static struct model_value own_outcome(const struct own_value *own, struct model_value committed)
+{
+    struct model_value value = own->changed ? own->value : committed;
+
+    for (unsigned i = 0; i < own->merge_count; i++) value = merged(value, own->merges[i]);
+    return value;
+}
+
 struct model_value model_see(const struct model *m, const struct view *view, unsigned generation,
                              unsigned key)
 {
     const struct own *own = view->owns[generation];
     const struct model_version *version = m->generations[generation].cells[key];
+    struct model_value committed = {0};
 
-    if (own && own->cells[key].changed) return own->cells[key].value;
     while (version && version->commit > view->snapshot) version = version->older;
-    return version ? version->value : (struct model_value){0};
+    if (version) committed = version->value;
+    return own ? own_outcome(&own->cells[key], committed) : committed;
 }
 
 static struct own *own_of(struct view *view, unsigned generation)
@@ -274,7 +298,22 @@ static struct own *own_of(struct view *view, unsigned generation)
 
 void view_change(struct view *view, unsigned generation, unsigned key, struct model_value value)
 {
-    own_of(view, generation)->cells[key] = (struct own_value){true, false, value};
+    own_of(view, generation)->cells[key] = (struct own_value){.changed = true, .value = value};
+}
+
+bool view_merge(struct view *view, unsigned generation, unsigned key, struct model_value operand)
+{
+    struct own_value *own = &own_of(view, generation)->cells[key];
+
+    if (own->merge_count == MERGES) return false;
+    own->merges[own->merge_count++] = operand;
+    return true;
+}
+
+void view_see(struct view *view, unsigned generation, unsigned key)
+{
+    if (view->serializable) return;
+    view->saw[generation][key] = view->saw_any = true;
 }
 
 void view_del_range(struct view *view, unsigned generation, unsigned lower, unsigned upper,
@@ -367,18 +406,25 @@ static void judge_reads(const struct model *m, const struct view *view, struct v
 struct verdict model_judge(const struct model *m, const struct view *view, bool blind)
 {
     struct verdict verdict = {0};
+    bool maybe = false;
 
     for (unsigned i = 0; i < m->generation_count; i++) {
         const struct generation *g = &m->generations[i];
 
         if (view->owns[i] && view->owns[i]->touched && g->dropped) verdict.notfound = true;
         for (unsigned k = 0; view->owns[i] && k < KEYS; k++) {
-            if (!view->owns[i]->cells[k].changed) continue;
-            if (!blind && g->cells[k] && g->cells[k]->commit > view->snapshot)
+            const struct own_value *own = &view->owns[i]->cells[k];
+
+            if (!own->changed && !own->merge_count) continue;
+            if (blind || !g->cells[k] || g->cells[k]->commit <= view->snapshot) continue;
+            if (own->changed || view->saw[i][k])
                 verdict.conflict = true;
+            else if (view->saw_any) /* the filter may err */
+                maybe = true;
         }
     }
     verdict.ok = !verdict.notfound && !verdict.conflict;
+    verdict.conflict |= maybe;
     if (view->serializable) judge_reads(m, view, &verdict);
     return verdict;
 }
@@ -388,14 +434,16 @@ void model_apply(struct model *m, const struct view *view)
     m->commit++;
     for (unsigned i = 0; i < m->generation_count; i++) {
         for (unsigned k = 0; view->owns[i] && k < KEYS; k++) {
+            const struct own_value *own = &view->owns[i]->cells[k];
+            struct model_value newest = model_newest(m, i, k);
             struct model_version *version;
 
-            if (!view->owns[i]->cells[k].changed) continue;
-            if (view->owns[i]->cells[k].by_range && !model_newest(m, i, k).present) continue;
+            if (!own->changed && !own->merge_count) continue;
+            if (own->by_range && !own->merge_count && !newest.present) continue;
             version = malloc(sizeof *version);
             ck_assert_ptr_nonnull(version);
             *version = (struct model_version){m->generations[i].cells[k], m->commit,
-                                              view->owns[i]->cells[k].value};
+                                              own_outcome(own, newest)};
             m->generations[i].cells[k] = version;
         }
     }

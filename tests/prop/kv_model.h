@@ -12,7 +12,7 @@
 
 #include "tests/kv/kv_fixture.h"
 
-enum { KEYS = 160, GENERATIONS = 48, MARKS = 4 };
+enum { KEYS = 160, GENERATIONS = 48, MARKS = 4, MERGES = 5 };
 
 struct universe {
     unsigned count;
@@ -65,6 +65,8 @@ struct own_value {
     bool changed;
     bool by_range; /* deleted with a range, not by itself: nothing happens if it is not there */
     struct model_value value;
+    unsigned merge_count; /* merged into that, or into what is committed */
+    struct model_value merges[MERGES]; /* operands of KV_MERGE */
 };
 
 struct own {
@@ -81,6 +83,8 @@ struct view {
     uint64_t snapshot;
     bool serializable;
     bool read[GENERATIONS][KEYS]; /* what it was told of, if it is serializable */
+    bool saw[GENERATIONS][KEYS];  /* keys that it got or came to, if it is not */
+    bool saw_any;
     bool touched[GENERATIONS];    /* it may have been told that there are no keys of some range */
     size_t read_bytes;            /* of the keys that bound what was read */
     struct own *owns[GENERATIONS]; /* NULL: nothing changed there */
@@ -104,6 +108,10 @@ struct model_value model_see(const struct model *m, const struct view *view, uns
 struct model_value model_newest(const struct model *m, unsigned generation, unsigned key);
 
 void view_change(struct view *view, unsigned generation, unsigned key, struct model_value value);
+/* Merges with KV_MERGE. False: the key has MERGES of them already. */
+bool view_merge(struct view *view, unsigned generation, unsigned key, struct model_value operand);
+/* The view has got a key, or come to it. */
+void view_see(struct view *view, unsigned generation, unsigned key);
 /* Deletes keys [lower, upper). `blind`: in a batch, which forgets nothing that it did before. */
 void view_del_range(struct view *view, unsigned generation, unsigned lower, unsigned upper,
                     bool blind);

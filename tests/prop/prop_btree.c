@@ -239,6 +239,7 @@ START_TEST(a_tree_agrees_with_a_sorted_array)
     OK(rig_checkpoint(&rig));
     rig_reopen(&rig);
     g.tree.pager = rig.pager;
+    atomic_store(&g.last_leaf, 0);
     g.deep_values = true;
     (void)grove_check(&g, true);
     grove_scan(&g);
@@ -334,7 +335,7 @@ START_TEST(a_cut_takes_time_by_its_edges)
     ck_assert_uint_le(seen.roots, 5);
     ck_assert_uint_le(after.hits + after.misses - before.hits - before.misses, 150);
     for (unsigned i = 0; i < seen.roots; i++, done = false) {
-        part = (struct btree){rig.pager, seen.root[i], g.tree.id};
+        part = (struct btree){.pager = rig.pager, .root = seen.root[i], .id = g.tree.id};
         while (!done) OK(sdb__btree_free_some(&part, &done));
     }
     OK(grove_cut(&g, (struct bytes){keys[0], 8}, &upper)); /* nothing more: now the model, too */
@@ -376,7 +377,7 @@ START_TEST(estimates_are_near_and_small_ones_exact)
     rig.verify = sdb__node_verify;
     rig_create(&rig);
     grove_init(&g, &rig);
-    for (unsigned n = 0; n < 30000; n++) {
+    for (unsigned n = 0; n < 20000; n++) {
         put_u64(key, random_next(&seed));
         OK(grove_put(&g, (struct bytes){key, 8}, _i == 0 ? most : random_below(&seed, most),
                      false));
@@ -486,6 +487,97 @@ START_TEST(a_tree_that_is_ended_leaves_nothing)
 }
 END_TEST
 
+/* Puts the integers [from, to) in order. */
+static void put_integers(struct grove *g, uint64_t from, uint64_t to)
+{
+    uint8_t key[8];
+
+    for (uint64_t n = from; n < to; n++) {
+        put_u64(key, htobe64(n));
+        OK(grove_put(g, (struct bytes){key, 8}, 20, false));
+    }
+}
+
+START_TEST(keys_behind_all_others_need_no_descent)
+{
+    static struct rig rig;
+    struct pager_stats before, after;
+    struct grove g;
+
+    rig_init(&rig, false, 1, 4096, 1024);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    put_integers(&g, 0, 10000);
+    ck_assert_uint_ge(grove_check(&g, true).height, 2);
+    sdb__pager_stats(rig.pager, &before);
+    put_integers(&g, 10000, 20000);
+    sdb__pager_stats(rig.pager, &after);
+    ck_assert_uint_le(after.hits - before.hits, 12000);
+    grove_scan(&g);
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
+/* What was the last leaf goes in all ways that there are; then a key comes behind all others. */
+START_TEST(a_last_leaf_that_has_gone_is_not_remembered)
+{
+    static struct rig rig;
+    struct grove g;
+    uint8_t key[8];
+
+    rig_init(&rig, false, 1, 4096, 1024);
+    rig.verify = sdb__node_verify;
+    rig_create(&rig);
+    grove_init(&g, &rig);
+    for (uint64_t round = 0; round < 40; round++) {
+        uint64_t from = round * 100000, count = 1 + round * 100;
+
+        put_integers(&g, from, from + count);
+        put_u64(key, htobe64(from + count * (round % 8) / 8));
+        if (round % 3 == 0) /* cut off, and freed */
+            OK(grove_cut(&g, (struct bytes){key, round % 2 ? 8 : 0}, NULL));
+        for (uint64_t n = count; round % 3 == 1 && n-- > count / 2;) { /* merged away */
+            put_u64(key, htobe64(from + n));
+            OK(grove_del(&g, (struct bytes){key, 8}, false));
+        }
+        put_integers(&g, from + count, from + count + 1);
+        (void)grove_check(&g, true);
+        grove_scan(&g);
+    }
+    grove_done(&g);
+    rig_done(&rig);
+}
+END_TEST
+
+/* As above, but what was cut off is not freed before the next key comes. */
+START_TEST(a_last_leaf_that_was_cut_off_takes_no_key)
+{
+    static struct rig rig;
+    struct cuts_seen seen = {0};
+    struct grove g;
+    uint8_t key[8];
+
+    for (unsigned all = 0; all < 2; all++) {
+        struct bytes lower = {key, all ? 0 : 8};
+
+        rig_init(&rig, false, 1, 4096, 1024);
+        rig.verify = sdb__node_verify;
+        rig_create(&rig);
+        grove_init(&g, &rig);
+        put_integers(&g, 0, 10000);
+        put_u64(key, htobe64(10));
+        OK(sdb__btree_cut(&g.tree, lower, NULL, see_value, see_root, &seen));
+        put_integers(&g, 10000, 10001);
+        put_u64(key, htobe64(10000));
+        grove_expect(&g, (struct bytes){key, 8});
+        grove_done(&g);
+        rig_done(&rig);
+    }
+}
+END_TEST
+
 /* How keys in order look. */
 enum order { INTEGERS, DECIMALS, STRINGS, URLS, ORDERS };
 
@@ -527,7 +619,7 @@ static double fill_in_order(uint32_t page_size, enum order order, bool descendin
                             uint64_t value_size, bool varies)
 {
     uint64_t seed = 77;
-    unsigned count = 8000;
+    unsigned count = 6000;
     char(*keys)[64] = make_ordered(order, count, &seed);
     struct grove_census census;
     static struct rig rig;
@@ -592,6 +684,9 @@ int main(void)
     tcase_add_loop_test(tcase, estimates_are_near_and_small_ones_exact, 0, 2);
     tcase_add_test(tcase, a_layer_counts_as_what_it_holds);
     tcase_add_loop_test(tcase, estimates_go_through_layers, 0, 4);
+    tcase_add_test(tcase, keys_behind_all_others_need_no_descent);
+    tcase_add_test(tcase, a_last_leaf_that_has_gone_is_not_remembered);
+    tcase_add_test(tcase, a_last_leaf_that_was_cut_off_takes_no_key);
     tcase_add_loop_test(tcase, keys_in_order_fill_their_pages, 0, 2 * ORDERS);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);

@@ -203,11 +203,12 @@ sdb_status world_may_read(const struct world *w, const struct actor *a, unsigned
 }
 
 /* The transaction looks for one key; its own changes it knows without looking. */
-static void look(struct world *w, struct actor *a, unsigned generation, unsigned key)
+static void look(struct world *w, struct actor *a, unsigned generation, unsigned key, bool by_get)
 {
     const struct own *own = a->view.owns[generation];
 
-    if (own && own->cells[key].changed) return;
+    if (own && (own->cells[key].changed || (own->cells[key].merge_count && !by_get))) return;
+    view_see(&a->view, generation, key);
     view_read(&a->view, generation, key, key + 1, w->model.universe.keys[key].size);
 }
 
@@ -219,7 +220,7 @@ static void get(struct world *w, struct actor *a)
     struct model_value value = model_see(&w->model, &a->view, g, key);
     sdb_slice found = {0};
 
-    if (wanted == SDB_OK) look(w, a, g, key);
+    if (wanted == SDB_OK) look(w, a, g, key, true);
     if (wanted == SDB_OK && !value.present) wanted = SDB_NOTFOUND;
     IS(sdb_get(a->txn, handle, w->model.universe.keys[key], &found), wanted);
     if (wanted == SDB_OK) world_expect_value(value, found);
@@ -256,7 +257,7 @@ static void put(struct world *w, struct actor *a, bool insert)
         wanted = SDB_INVALID;
     else if (insert && model_see(&w->model, &a->view, g, key).present)
         wanted = SDB_EXISTS;
-    if (insert && (wanted == SDB_OK || wanted == SDB_EXISTS)) look(w, a, g, key);
+    if (insert && (wanted == SDB_OK || wanted == SDB_EXISTS)) look(w, a, g, key, false);
     if (insert)
         IS(sdb_insert(a->txn, generation->handle, where, bytes), wanted);
     else
@@ -275,9 +276,29 @@ static void del(struct world *w, struct actor *a)
     else if (generation->dropped ||
              (!is_batch(a) && !model_see(&w->model, &a->view, g, key).present))
         wanted = SDB_NOTFOUND;
-    if (wanted != SDB_READONLY && !generation->dropped && !is_batch(a)) look(w, a, g, key);
+    if (wanted != SDB_READONLY && !generation->dropped && !is_batch(a)) look(w, a, g, key, false);
     IS(sdb_del(a->txn, generation->handle, w->model.universe.keys[key]), wanted);
     if (wanted == SDB_OK) view_change(&a->view, g, key, (struct model_value){0});
+}
+
+/* Merges, in a transaction or (NULL) alone. */
+static void merge(struct world *w, struct actor *a)
+{
+    unsigned g = world_pick_generation(w), key = world_pick_key(w);
+    const struct generation *generation = &w->model.generations[g];
+    struct model_value operand = pick_value(w);
+    sdb_status wanted = generation->dropped ? SDB_NOTFOUND : SDB_OK;
+    struct view view = {0};
+    uint8_t room[KV_OPERAND];
+    sdb_slice bytes = kv_operand(room, operand.seed, operand.size);
+
+    if (a && a->flags == SDB_TXN_READ) wanted = SDB_READONLY;
+    if (wanted == SDB_OK && !view_merge(a ? &a->view : &view, g, key, operand)) return;
+    IS(sdb_merge(a ? a->txn : NULL, generation->handle, KV_MERGE, w->model.universe.keys[key],
+                 bytes),
+       wanted);
+    if (!a && wanted == SDB_OK) model_apply(&w->model, &view);
+    view_done(&view);
 }
 
 /* Deletes a range, in a transaction or (NULL) alone. */
@@ -418,7 +439,7 @@ static void act(struct world *w, struct actor *a)
         begin(w, a);
         return;
     }
-    switch (below(w, 26)) {
+    switch (below(w, 30)) {
     case 0:
     case 24:
     case 25: end(w, a); break;
@@ -433,6 +454,10 @@ static void act(struct world *w, struct actor *a)
     case 9:
     case 10: put(w, a, false); break;
     case 11: put(w, a, true); break;
+    case 26:
+    case 27:
+    case 28:
+    case 29: merge(w, a); break;
     case 12:
     case 13:
     case 14: del(w, a); break;
@@ -460,6 +485,8 @@ static void step(struct world *w)
         kv_check_sound(w->db);
     else if (what == 5)
         del_range(w, NULL);
+    else if (what < 12)
+        merge(w, NULL);
     else if (what < 30)
         change_alone(w);
     else if (what < 50)

@@ -56,10 +56,23 @@ static void change(struct history *h, sdb_txn *txn)
 {
     sdb_keyspace *space = h->spaces[below(h, SPACES)];
 
+    if (below(h, 100) == 0) {
+        sdb_slice lower = pick_key(h);
+        char end[] = {((const char *)lower.data)[0], 'b', 0};
+        sdb_slice upper = {end, 2};
+
+        OK(sdb_del_range(txn, space, &(sdb_range){.lower = &lower, .upper = &upper}));
+        return;
+    }
     if (below(h, 4) == 0) {
         sdb_status status = sdb_del(txn, space, pick_key(h));
 
         if (status != SDB_NOTFOUND) OK(status);
+    } else if (below(h, 5) == 0) {
+        uint8_t operand[KV_OPERAND];
+
+        OK(sdb_merge(txn, space, KV_MERGE, pick_key(h),
+                     kv_operand(operand, ++h->serial, below(h, 5000))));
     } else {
         sdb_slice key = pick_key(h);
 

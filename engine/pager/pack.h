@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pack.h: pages made smaller on their way to the file, and whole again on their way back.
+ *
+ * A packed page is, in the file, a head of PACK_HEAD bytes (size of what follows u32, algorithm u8,
+ * three zeros), what the algorithm made of the page, and zeros to the end of the last block. It
+ * takes at least a block less than the page would, or the page is written as it is.
+ *
+ * What is unpacked may be anything: no more than page_size bytes are ever written, and what does
+ * not give exactly as many is refused.
+ *
+ * Threads: a room is used by one at a time.
+ */
+#ifndef SDB_ENGINE_PAGER_PACK_H
+#define SDB_ENGINE_PAGER_PACK_H
+
+#include <stdint.h>
+#include <sdb/db.h>
+
+enum { PACK_HEAD = 8, PACK_PAGES = 32 };
+
+enum pack_algorithm { PACK_NONE = 0, PACK_LZ4 = 1, PACK_ZSTD = 2 }; /* as in the file */
+
+enum { PACK_ZSTD_LEVEL = 3, PACK_ZSTD_LEVEL_MOST = 19 };
+
+/* How a page is to be packed. */
+struct packing {
+    uint8_t algorithm; /* enum pack_algorithm */
+    uint8_t level;     /* ZSTD: 1…PACK_ZSTD_LEVEL_MOST; 0: PACK_ZSTD_LEVEL */
+    uint32_t hole, hole_size; /* bytes of the page that mean nothing: they come back as zeros */
+};
+
+/* Memory to work in: PACK_PAGES pages, a page, and what the algorithms need. */
+struct pack_room;
+
+SDB_MUST_USE sdb_status sdb__pack_room_new(const sdb_allocator *allocator, uint32_t page_size,
+                                           struct pack_room **out_room);
+void sdb__pack_room_free(struct pack_room *room); /* NULL is allowed */
+
+/* Page number `index` of the room, aligned for the disk. Borrowed. */
+uint8_t *sdb__pack_room_page(struct pack_room *room, unsigned index);
+
+/*
+ * Packs a page into `to` (page_size bytes). The bytes to be written, whole blocks; 0: packing it
+ * would save less than a block.
+ */
+size_t sdb__pack(struct pack_room *room, struct packing how, const uint8_t *page, uint8_t *to);
+
+/*
+ * Turns the `size` bytes of whole blocks in memory[0…page_size) into the page they were made of.
+ * NULL, or what is wrong with them; `memory` means nothing then.
+ */
+const char *sdb__unpack(struct pack_room *room, uint8_t *memory, size_t size);
+
+/* A list of rooms that wait for their next use. Not locked. Zero-initialise. */
+struct pack_rooms {
+    struct pack_room *first;
+};
+struct pack_room *sdb__pack_rooms_take(struct pack_rooms *rooms); /* NULL: there is none */
+void sdb__pack_rooms_add(struct pack_rooms *rooms, struct pack_room *room);
+void sdb__pack_rooms_done(struct pack_rooms *rooms);
+
+#endif

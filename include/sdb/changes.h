@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sdb/changes.h: the commits of an open database as they become durable, one after the other.
+ *
+ *     sdb_changes *changes;
+ *     sdb_committed commit;
+ *
+ *     sdb_changes_open(db, resume_lsn, 64 << 20, &changes);
+ *     while (sdb_changes_next(changes, 1000, &commit) != …) … resume_lsn = commit.next_lsn;
+ *     sdb_changes_close(changes);
+ *
+ * Caveats first.
+ *   - A place in the stream is an LSN. Who keeps the last `next_lsn` it dealt with can go on there
+ *     after a crash of its own or of the database.
+ *   - What is read is the log. A checkpoint removes what is older, unless the stream keeps it; a
+ *     clean close removes all of it: read to the end before closing. What is gone is answered with
+ *     SDB_NOTFOUND and the oldest LSN that is there: copy the database anew, or go on there.
+ *   - Only durable commits come. With GROUP and NONE that is after the next sync or checkpoint.
+ *
+ * Threads: a stream is used by one thread at a time; several streams may be open.
+ */
+#ifndef SDB_CHANGES_H
+#define SDB_CHANGES_H
+
+#include <sdb/kv.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A place in the stream of commits. From sdb_changes_open; ended by sdb_changes_close. */
+typedef struct sdb_changes sdb_changes;
+
+typedef enum sdb_change_kind {
+    SDB_CHANGE_PUT = 1,
+    SDB_CHANGE_DEL = 2,           /* value empty; there may have been no such key */
+    SDB_CHANGE_KEYSPACE_MAKE = 3, /* key: its name */
+    SDB_CHANGE_KEYSPACE_DROP = 4, /* key and value empty */
+    SDB_CHANGE_MERGE = 5,         /* value: the operator's number, one byte, then the operand */
+    SDB_CHANGE_DEL_RANGE = 8      /* keys >= key and < value; value empty: to the end */
+} sdb_change_kind;
+
+/* One operation of a commit. Of several on one key in a transaction only the last is there. */
+typedef struct sdb_change {
+    sdb_change_kind kind;
+    uint32_t keyspace;         /* number, never given twice in a database */
+    const char *keyspace_name; /* borrowed until sdb_close; "" if dropped before it was opened */
+    sdb_slice key, value;      /* borrowed until the stream's next call */
+} sdb_change;
+
+/* One commit. */
+typedef struct sdb_committed {
+    uint64_t commit;           /* its number: one more than that of the one before */
+    uint64_t time_ms;          /* when it was made, Unix milliseconds; may go backwards */
+    uint64_t lsn, next_lsn;    /* its place, and that of the next one: where to resume */
+    const sdb_change *changes; /* borrowed until the stream's next call */
+    size_t count;
+} sdb_committed;
+
+/*
+ * Opens a stream that begins with the commit at `from_lsn`: the next_lsn of an earlier commit, or
+ * 0 for the commits that are made from now on. Of the log that the stream has still to read, at
+ * most `keep_bytes` are kept from being removed by checkpoints: 0 keeps nothing, and a stream that
+ * falls behind further loses its place. Commits count as read when sdb_changes_next is called after
+ * them. *out_changes is owned: sdb_changes_close, before sdb_close.
+ *
+ * SDB_NOTFOUND: from_lsn has been removed; the message has the oldest LSN. SDB_INVALID: it is no
+ * commit's place, or the database has no log (:memory:). SDB_READONLY.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_changes_open(sdb_db *db, uint64_t from_lsn,
+                                                 uint64_t keep_bytes, sdb_changes **out_changes);
+
+/*
+ * The next durable commit, waiting up to timeout_ms for one (0: looks). SDB_TIMEOUT: there was
+ * none. SDB_NOTFOUND as above: the stream stays there. Other failures leave its place too.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_changes_next(sdb_changes *changes, unsigned timeout_ms,
+                                                 sdb_committed *out_commit);
+
+/* Ends a stream; what it kept of the log may go. NULL is allowed. */
+SDB_API void sdb_changes_close(sdb_changes *changes);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

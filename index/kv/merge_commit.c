@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * merge_commit.c: what the merges of a commit come to.
+ *
+ * Idea: under the lock that orders commits the values that merges meet are known, before anything
+ * is logged. So they are evaluated then: what does not fit refuses the commit, and what comes out
+ * is put into the trees like any other value. The log has the operands, in their places among the
+ * other operations; recovery evaluates them one by one (apply.c).
+ *
+ *     put a 1; merge a +2; merge b +5; del b      a: 3 is put after the others; b: nothing, deleted
+ *
+ * Invariants: I1 a key's state, when an operation is passed, is what applying all operations up to
+ *   it would have left.
+ * Costs: a state for each key that is merged into, a search for it an operation; the values are in
+ *   memory until the commit is over.
+ * Not here: operators (merge_ops.c).
+ */
+#include <string.h>
+
+#include "engine/base/bytes.h"
+#include "engine/base/status.h"
+#include "index/kv/merge.h"
+#include "index/kv/txn.h"
+
+/* What a key has while the operations are passed. Behind its node in the list. */
+struct state {
+    bool known;   /* false: what is committed */
+    bool present; /* it has a value: `value`, which lies in `own` or in an operation */
+    bool merged;  /* the last operation was a merge */
+    struct bytes value;
+    struct buffer own;
+};
+
+struct resolving {
+    sdb_db *db;
+    struct skiplist states; /* group: keyspace */
+    struct arena nodes;
+    struct buffer spare;
+};
+
+typedef sdb_status (*op_fn)(struct resolving *r, const struct op *op);
+
+static struct state *state_of(struct skip_node *node)
+{
+    return (struct state *)(void *)((char *)node + skip_node_size(node->levels));
+}
+
+static sdb_status each_op(struct resolving *r, const struct write_set *w, op_fn fn)
+{
+    for (const struct write_chunk *chunk = w->first; chunk; chunk = chunk->next) {
+        const uint8_t *at = chunk->data, *end = at + chunk->used;
+        struct op op;
+
+        while (at < end) {
+            at += sdb__op_read(at, end, &op);
+            if (!op.superseded) TRY(fn(r, &op));
+        }
+    }
+    return SDB_OK;
+}
+
+/* Makes a state for each key that is merged into. */
+static sdb_status add_state(struct resolving *r, const struct op *op)
+{
+    struct skip_node *node;
+    unsigned height;
+
+    if (op->code != OP_MERGE ||
+        sdb__skip_find(&r->states, op->keyspace, op->key.data, op->key.size))
+        return SDB_OK;
+    height = sdb__skip_height(&r->states);
+    node = sdb__arena_alloc(&r->nodes, skip_node_size(height) + sizeof(struct state));
+    if (!node) return SDB_NOMEM;
+    node->levels = height;
+    node->group = op->keyspace;
+    node->key = op->key.data;
+    node->key_size = op->key.size;
+    *state_of(node) = (struct state){0};
+    sdb__skip_insert(&r->states, node);
+    return SDB_OK;
+}
+
+static void set_state(struct state *s, const struct bytes *value)
+{
+    s->known = true;
+    s->merged = false;
+    s->present = value != NULL;
+    if (value) s->value = *value;
+}
+
+static void delete_range(struct resolving *r, const struct op *op)
+{
+    const struct bytes *upper = op_upper(op);
+    struct skip_node *node = sdb__skip_seek(&r->states, op->keyspace, op->key.data, op->key.size);
+
+    for (; node && node->group == op->keyspace; node = skip_next(node)) {
+        if (upper && compare_bytes(node->key, node->key_size, upper->data, upper->size) >= 0)
+            return;
+        set_state(state_of(node), NULL);
+    }
+}
+
+/* Finds out what is committed. */
+static sdb_status learn(struct resolving *r, const struct op *op, struct state *s)
+{
+    sdb_keyspace *keyspace = sdb__keyspace_by_id(r->db, op->keyspace);
+    sdb_status status = sdb__read_committed(keyspace, op->key, NULL, &s->own);
+
+    if (status != SDB_OK && status != SDB_NOTFOUND) return status;
+    s->known = true;
+    s->present = status == SDB_OK;
+    s->value = (struct bytes){s->own.data, s->own.size};
+    return SDB_OK;
+}
+
+/* Passes an operation. */
+static sdb_status pass(struct resolving *r, const struct op *op)
+{
+    struct skip_node *node;
+    struct state *s;
+    struct buffer result;
+
+    if (op->code == OP_DELRANGE) {
+        delete_range(r, op);
+        return SDB_OK;
+    }
+    node = sdb__skip_find(&r->states, op->keyspace, op->key.data, op->key.size);
+    if (!node) return SDB_OK;
+    s = state_of(node);
+    if (op->code != OP_MERGE) {
+        set_state(s, op->code == OP_PUT ? &op->value : NULL);
+        return SDB_OK;
+    }
+    if (!s->known) TRY(learn(r, op, s));
+    TRY(sdb__merge_evaluate(r->db, s->present ? &s->value : NULL, op->value, &r->spare));
+    result = r->spare;
+    r->spare = s->own;
+    s->own = result;
+    s->value = (struct bytes){result.data, result.size};
+    s->present = s->merged = true;
+    return SDB_OK;
+}
+
+/* Adds the outcome of a key. */
+static sdb_status add_put(struct resolving *r, const struct skip_node *node,
+                          const struct state *s, struct write_set *puts)
+{
+    struct bytes key = {node->key, node->key_size};
+    uint32_t page_size = sdb__pager_page_size(r->db->pager);
+
+    if (!s->merged) return SDB_OK;
+    return sdb__writes_add(puts, OP_PUT, node->group, key, s->value,
+                           !sdb__btree_is_inline(page_size, key.size, s->value.size));
+}
+
+sdb_status sdb__merge_resolve(sdb_db *db, const struct write_set *w, struct write_set *puts)
+{
+    struct resolving r = {.db = db, .states = {.random = db->last_commit},
+                          .nodes = {.allocator = db->allocator}};
+    sdb_status status = each_op(&r, w, add_state);
+
+    if (status == SDB_OK) status = each_op(&r, w, pass);
+    for (struct skip_node *node = r.states.heads[0]; node; node = skip_next(node)) {
+        struct state *s = state_of(node);
+
+        if (status == SDB_OK) status = add_put(&r, node, s, puts);
+        sdb__buffer_done(db->allocator, &s->own);
+    }
+    sdb__buffer_done(db->allocator, &r.spare);
+    sdb__arena_done(&r.nodes);
+    return status;
+}
+
+void sdb__merge_hide(struct write_set *w)
+{
+    for (struct write_chunk *chunk = w->first; chunk; chunk = chunk->next) {
+        uint8_t *at = chunk->data, *end = at + chunk->used;
+        struct op op;
+
+        while (at < end) {
+            size_t step = sdb__op_read(at, end, &op);
+
+            if (op.code == OP_MERGE) *at |= OP_SUPERSEDED;
+            at += step;
+        }
+    }
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_kv_budget.c: claims about the memory that a database takes, as the system counts it (VmHWM).
+ * Sanitizers keep memory of their own, so nothing is measured under them.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/kv/kv_fixture.h"
+
+enum { CACHE = 20 * 1024 * 1024, ROW = 1000, BATCH = 500, ROWS = 70 * 1000 };
+/* What is no cache: the program, its libraries, the log's buffers, a transaction's writes. */
+enum { PROGRAM = 5 * 1024 * 1024 };
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { MEASURED = 0 };
+#else
+enum { MEASURED = 1 };
+#endif
+
+static struct kv_folder folder;
+static sdb_options options;
+
+/* The most memory that was resident since `forget`, in bytes. */
+static uint64_t most_resident(void)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    unsigned long long kib = 0;
+    char line[256];
+
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof line, file)) (void)sscanf(line, "VmHWM: %llu kB", &kib);
+    (void)fclose(file);
+    ck_assert_uint_gt(kib, 0);
+    return kib * 1024;
+}
+
+static void forget_most_resident(void)
+{
+    FILE *file = fopen("/proc/self/clear_refs", "w");
+
+    if (!file) return; /* then what was before counts too */
+    (void)fputs("5", file);
+    (void)fclose(file);
+}
+
+static void judge(sdb_db *db, const char *when)
+{
+    sdb_stats stats = {.size = sizeof stats};
+    uint64_t resident = most_resident();
+
+    OK(sdb_stat(db, &stats));
+    printf("%s: file %.1f MiB, resident at most %.1f MiB, pages %.1f + other %.1f of %.1f MiB, "
+           "%.1f %% hits\n", when, (double)stats.file_bytes / 1048576, (double)resident / 1048576,
+           (double)stats.cache_limit_bytes / 1048576, (double)stats.cache_other_bytes / 1048576,
+           (double)CACHE / 1048576, (double)stats.page_hit_per_mille / 10);
+    ck_assert_uint_le(stats.cache_limit_bytes + stats.cache_other_bytes, CACHE);
+    ck_assert_uint_gt(stats.cache_limit_bytes + stats.cache_other_bytes, CACHE - CACHE / 10);
+    ck_assert_uint_le(stats.cache_bytes, stats.cache_limit_bytes);
+    if (MEASURED) ck_assert_uint_le(resident, CACHE + CACHE / 10 + PROGRAM);
+}
+
+static void load(sdb_db *db, sdb_keyspace *keyspace)
+{
+    char key[32], value[ROW];
+    sdb_txn *txn;
+
+    memset(value, 'v', sizeof value);
+    for (unsigned i = 0; i < ROWS; i += BATCH) {
+        OK(sdb_txn_begin(db, SDB_TXN_WRITE, &txn));
+        for (unsigned j = i; j < i + BATCH; j++) {
+            /* In a scattered order, so that leaves come and go. */
+            (void)snprintf(key, sizeof key, "%08u", j * 7919u % ROWS);
+            OK(sdb_put(txn, keyspace, (sdb_slice){key, strlen(key)}, (sdb_slice){value, ROW}));
+        }
+        OK(sdb_txn_commit(txn));
+    }
+}
+
+START_TEST(a_load_of_several_caches_stays_within_the_budget)
+{
+    sdb_keyspace *keyspace;
+    sdb_db *db;
+
+    options = (sdb_options)SDB_OPTIONS_INIT;
+    options.cache_bytes = CACHE;
+    options.checkpoint_bytes = CACHE;
+    options.durability = SDB_DURABILITY_NONE;
+    forget_most_resident();
+    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
+    keyspace = kv_keyspace(db, "a");
+    load(db, keyspace);
+    judge(db, "after the load");
+    OK(sdb_close(db));
+    forget_most_resident();
+    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
+    keyspace = kv_keyspace(db, "a");
+    for (unsigned i = 0; i < ROWS; i += 3) {
+        char key[32];
+        sdb_slice value;
+        sdb_txn *txn;
+
+        (void)snprintf(key, sizeof key, "%08u", i * 7919u % ROWS);
+        OK(sdb_txn_begin(db, 0, &txn));
+        OK(sdb_get(txn, keyspace, (sdb_slice){key, strlen(key)}, &value));
+        ck_assert_uint_eq(value.size, ROW);
+        sdb_txn_abort(txn);
+    }
+    judge(db, "after reading");
+    OK(sdb_close(db));
+}
+END_TEST
+
+static void setup(void)
+{
+    kv_folder_make(&folder);
+}
+
+static void teardown(void)
+{
+    kv_folder_remove(&folder);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("kv_budget");
+    TCase *cases = tcase_create("budget");
+
+    tcase_add_checked_fixture(cases, setup, teardown);
+    tcase_set_timeout(cases, 60);
+    tcase_add_test(cases, a_load_of_several_caches_stays_within_the_budget);
+    suite_add_tcase(suite, cases);
+    return kv_main(suite);
+}
