@@ -169,6 +169,7 @@ sub check_calls {
                 unless $path eq 'engine/base/mem.c';
         }
         while ($line =~ /$not_in_library/g) {
+            next if $1 eq 'getenv' && $path eq 'engine/base/mutant.h';
             finding('banned', $path, $i + 1, "$1(): the library does not print, exit, or touch "
                 . 'what belongs to the process', $1);
         }

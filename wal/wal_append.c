@@ -18,6 +18,7 @@
 #include <assert.h>
 #include <string.h>
 #include "engine/base/mem.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
 enum {
@@ -168,7 +169,8 @@ static bool store_locked(struct wal *wal, size_t offset, size_t bytes)
     const struct wal_buffer *buffer = &wal->buffers[wal->active];
     struct wal_segment *segment;
 
-    if (!wal->mapping || wal->written != wal->position) return false;
+    if (!wal->mapping) return false;
+    if (wal->written != wal->position && !MUTANT(map_overtakes_the_buffer)) return false;
     if (!ready_map_locked(wal, offset, bytes)) return false;
     segment = wal->current;
     memcpy(segment->map + (offset - segment->map_from), buffer->data + buffer->used, bytes);

@@ -17,7 +17,10 @@
 
 #include <string.h>
 #include "engine/base/bytes.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
+
+enum { STRIDE = 4096 };
 
 struct search {
     struct wal_reader *r;
@@ -33,7 +36,7 @@ static bool convicts(const struct search *s, const struct wal_record *record, ui
 {
     if (s->any) return true;
     if (record->durable_back == WAL_DURABLE_UNKNOWN || record->durable_back > lsn) return false;
-    return lsn - record->durable_back > s->place;
+    return lsn - record->durable_back > s->place && !MUTANT(damage_taken_for_a_torn_end);
 }
 
 /* SDB_CORRUPT if a valid record that convicts begins there; SDB_END when the budget is spent. */
@@ -59,15 +62,30 @@ static sdb_status try_at(struct search *s, uint64_t offset, const uint8_t *at)
                 s->r->folder, (unsigned long long)s->place, (unsigned long long)lsn);
 }
 
-/* Tries each place of the open segment from `offset` on. */
+/* Nothing but zeros where a record's header would be: none begins there. */
+static bool is_blank(const uint8_t *at)
+{
+    return (get_u64(at) | get_u64(at + 8) | get_u64(at + 16)) == 0;
+}
+
+/* Tries each place of the open segment from `offset` on; blank ones are passed many at a time. */
 static sdb_status search_segment(struct search *s, uint64_t offset)
 {
     while (offset < s->file_bytes && s->file_bytes - offset >= WAL_RECORD_HEADER) {
+        uint64_t room = s->file_bytes - offset;
+        size_t size = room < STRIDE ? (size_t)room : STRIDE, i = 0;
         uint8_t *at;
 
-        TRY(sdb__wal_window_get(s->r, offset, WAL_RECORD_HEADER, &at));
+        TRY(sdb__wal_window_get(s->r, offset, size, &at));
+        if (!at) { /* the file is shorter than that */
+            size = WAL_RECORD_HEADER;
+            TRY(sdb__wal_window_get(s->r, offset, size, &at));
+        }
         if (!at) return SDB_OK;
-        TRY(try_at(s, offset, at));
+        while (i + WAL_RECORD_HEADER <= size && is_blank(at + i)) i += WAL_ALIGN;
+        offset += i;
+        if (i + WAL_RECORD_HEADER > size) continue;
+        TRY(try_at(s, offset, at + i));
         offset += WAL_ALIGN;
     }
     return SDB_OK;

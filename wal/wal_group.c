@@ -21,6 +21,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
 void sdb__wal_group_reason(char out_reason[512])
@@ -124,7 +125,7 @@ void sdb__wal_group_lead_locked(struct wal *wal, bool sync)
 
     pthread_mutex_lock(&wal->mutex);
     wal->stats.syncs += syncs;
-    if (status == SDB_OK) {
+    if (status == SDB_OK || MUTANT(failed_sync_forgotten)) {
         wal->stats.batches += buffer->used > 0;
         wal->stats.written_bytes += buffer->used;
         if (wal->written < end) wal->written = end; /* the map may be further by now */
@@ -149,7 +150,9 @@ static sdb_status reach(struct wal *wal, uint64_t lsn, bool sync)
     if (lsn > wal->end) lsn = wal->end;
     for (;;) {
         status = sdb__wal_group_alive_locked(wal);
-        if (status != SDB_OK || (sync ? wal->durable : wal->written) >= lsn) break;
+        if (status != SDB_OK) break;
+        if ((sync && !MUTANT(sync_answered_when_written) ? wal->durable : wal->written) >= lsn)
+            break;
         if (wal->leading)
             pthread_cond_wait(&wal->changed, &wal->mutex);
         else
@@ -210,7 +213,7 @@ static bool keep_as_spare_locked(struct wal *wal, struct wal_segment *segment)
  */
 static struct wal_segment *detach_locked(struct wal *wal, uint64_t lsn)
 {
-    uint64_t limit = lsn < wal->written ? lsn : wal->written;
+    uint64_t limit = lsn < wal->written || MUTANT(unwritten_segment_trimmed) ? lsn : wal->written;
     struct wal_segment *gone = NULL;
 
     while (wal->head != wal->current && wal_segment_end(wal->head) <= limit) {

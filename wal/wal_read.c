@@ -13,6 +13,7 @@
 #include "wal/wal_reader.h"
 
 #include <string.h>
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
 struct replaying {
@@ -57,7 +58,7 @@ static sdb_status take(struct replaying *p, const struct wal_record *record, uin
         break;
     }
     TRY(sdb__buffer_append(p->r.allocator, &p->parts, payload, record->payload));
-    if (record->kind != WAL_KIND_LAST) return SDB_OK;
+    if (record->kind != WAL_KIND_LAST && !MUTANT(body_delivered_in_parts)) return SDB_OK;
     p->parts_open = false;
     return deliver(p, p->parts_lsn, p->parts.data, p->parts.size, lsn + record->bytes);
 }

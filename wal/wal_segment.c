@@ -20,6 +20,7 @@
 
 #include <string.h>
 #include "engine/base/mem.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
 enum { ZERO_BYTES = 64 * 1024, ZERO_OPS = 16 };
@@ -94,7 +95,7 @@ static sdb_status finish(struct wal *wal, struct wal_segment *segment)
     sdb__wal_format_put_header(bytes, &header);
     TRY(sdb__io_write(wal->make_queue, segment->file, bytes, sizeof bytes, 0));
     TRY(sdb__io_sync(wal->make_queue, segment->file));
-    return sdb__io_folder_sync(wal->io, wal->folder);
+    return MUTANT(segment_name_not_synced) ? SDB_OK : sdb__io_folder_sync(wal->io, wal->folder);
 }
 
 static sdb_status fill_new(struct wal *wal, struct wal_segment *segment)
@@ -165,7 +166,7 @@ static sdb_status make_reused(struct wal *wal, struct wal_segment *spare, uint64
     spare->dirty = false;
     spare->archived = false;
     status = sdb__io_open(wal->io, to, IO_OPEN_WRITE, &spare->file);
-    if (status == SDB_OK) status = finish(wal, spare);
+    if (status == SDB_OK && !MUTANT(reused_segment_keeps_its_header)) status = finish(wal, spare);
     if (status != SDB_OK) return give_up(wal, spare, status);
     *out_segment = spare;
     return SDB_OK;

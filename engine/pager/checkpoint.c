@@ -22,6 +22,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/mem.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
 void sdb__pager_checkpoint_cut(struct pager *p)
@@ -212,7 +213,7 @@ uint64_t sdb__pager_now_ms(void)
 static sdb_status flip(struct pager *p, struct io_queue *queue, const struct superblock *next,
                        bool both)
 {
-    unsigned slot = p->slot ^ 1;
+    unsigned slot = MUTANT(newest_superblock_overwritten) ? p->slot : p->slot ^ 1;
 
     TRY(sdb__superblock_write(queue, p->options.file, slot, next));
     TRY(sdb__io_sync(queue, p->options.file));
@@ -253,14 +254,14 @@ sdb_status sdb__pager_checkpoint_finish(struct pager *p, const struct superblock
     (void)pthread_mutex_unlock(&p->map_lock);
     next.chunks = p->cut_chunks;
     next.page_limit = p->cut_page_limit;
-    status = sdb__io_sync(queue, p->options.file);
+    if (!MUTANT(superblock_before_its_pages)) status = sdb__io_sync(queue, p->options.file);
     if (status == SDB_OK) status = flip(p, queue, &next, both_slots);
     sdb__pool_queue_put(p, queue);
     if (status != SDB_OK) /* whether it is on disk nobody can say: nothing more may be written */
         return SDB_IO;
     (void)pthread_mutex_lock(&p->map_lock);
     atomic_store_explicit(&p->cutting, false, memory_order_release);
-    sdb__map_end(&p->map, true, p->pins > 0);
+    sdb__map_end(&p->map, true, p->pins > 0 && !MUTANT(pin_ignored));
     (void)pthread_mutex_unlock(&p->map_lock);
     return SDB_OK;
 }

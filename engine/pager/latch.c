@@ -21,6 +21,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
 /* Waits a little, and longer each time: first in place, then for other threads, then asleep. */
@@ -185,7 +186,8 @@ sdb_status sdb__pager_dirty(struct pager *p, const struct page *page)
     assert(!p->options.readonly);
     if (atomic_load_explicit(&f->dirty, memory_order_relaxed)) {
         if (atomic_load_explicit(&f->epoch, memory_order_relaxed) == epoch) return SDB_OK;
-        if (atomic_load_explicit(&p->cutting, memory_order_acquire))
+        if (atomic_load_explicit(&p->cutting, memory_order_acquire) &&
+            !MUTANT(image_of_the_cut_not_written))
             TRY(sdb__pool_write(p, &frame, 1)); /* P3: the image as of the cut */
     }
     if (!atomic_exchange_explicit(&f->dirty, true, memory_order_relaxed))

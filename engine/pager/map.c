@@ -26,6 +26,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/mem.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
 static_assert(sizeof(struct map_entry) == MAP_ENTRY_SIZE, "an entry in memory is one on disk");
@@ -161,7 +162,7 @@ sdb_status sdb__map_set(struct map *map, uint64_t id, struct map_entry entry, ui
     if (now->place && !keep_old) {
         if (of_cut)
             map->dropped_cut.places[map->dropped_cut.count++] = now->place;
-        else if (fresh)
+        else if (fresh || MUTANT(blocks_reused_too_early))
             give_back(map, now->place);
         else
             map->dropped.places[map->dropped.count++] = now->place;

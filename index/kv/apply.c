@@ -11,6 +11,7 @@
 #include <inttypes.h>
 
 #include "engine/base/bytes.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "index/kv/merge.h"
 #include "index/kv/packing.h"
@@ -39,7 +40,7 @@ static sdb_status leave_old(void *context, const struct btree_value *old)
 {
     struct change *c = context;
 
-    if (c->keep)
+    if (c->keep && !MUTANT(version_forgotten))
         return sdb__versions_add(&c->db->versions, c->keyspace, c->key, c->commit, old);
     return sdb__apply_release(c->db, old);
 }
@@ -115,6 +116,7 @@ static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bo
         return sdb__keyspace_apply_make(db, op->keyspace, op->key,
                                         op->value.size ? get_u32(op->value.data) : 0, commit);
     }
+    if (op->code == OP_DROP && !prepared && MUTANT(drop_not_replayed)) return SDB_OK;
     if (op->code == OP_DROP) return sdb__keyspace_apply_drop(db, op->keyspace, commit);
     keyspace = sdb__keyspace_by_id(db, op->keyspace);
     if (!keyspace || atomic_load(&keyspace->dropped))

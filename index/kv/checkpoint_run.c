@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "engine/base/clock.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "index/kv/database.h"
 
@@ -35,7 +36,7 @@ static sdb_status run_checkpoint(sdb_db *db, bool last)
     db->changed = false;
     wal = atomic_load(&db->wal);
     state.lsn = wal ? sdb__wal_end(wal) : db->lsn;
-    state.commit = db->last_commit;
+    state.commit = db->last_commit + MUTANT(checkpoint_claims_one_commit_more);
     state.log_id = last ? 0 : db->log_id;
     state.catalog_root = db->catalog.root;
     (void)pthread_mutex_unlock(&db->commit_lock);

@@ -24,6 +24,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "index/kv/merge.h"
 
@@ -95,7 +96,7 @@ static sdb_status validate_op(sdb_db *db, const struct op *op, const struct read
                    ? conflict(db, keyspace) : SDB_OK;
     if (op->code == OP_MERGE && !(reads && sdb__reads_may_have_seen(reads, op->keyspace, op->key)))
         return SDB_OK; /* it meets whatever is there */
-    if (snapshot && !op->superseded &&
+    if (snapshot && !op->superseded && !MUTANT(conflict_not_noticed) &&
         sdb__versions_newest(&db->versions, op->keyspace, op->key) > snapshot->commit)
         return conflict(db, keyspace);
     return SDB_OK;
@@ -115,6 +116,7 @@ static sdb_status validate_reads(sdb_db *db, const struct read_set *reads, uint6
     while ((range = sdb__reads_next(reads, range, &v)) != NULL) {
         const sdb_keyspace *keyspace = sdb__keyspace_by_id(db, v.keyspace);
 
+        if (MUTANT(read_ranges_not_validated)) continue;
         if (atomic_load(&keyspace->dropped) ||
             sdb__versions_touched(&db->versions, v.keyspace, v.lower,
                                   v.has_upper ? &v.upper : NULL, snapshot)) {
@@ -315,7 +317,7 @@ sdb_status sdb__commit(sdb_db *db, struct write_set *w, const struct read_set *r
     if (status == SDB_OK && w->range_ops) status = sdb__ready_ranges(db, w, &keep);
     if (status == SDB_OK) {
         status = append(db, w, db->last_commit + 1, &lsn);
-        if (status == SDB_OK)
+        if (status == SDB_OK || MUTANT(applied_though_not_logged))
             status = change(db, w, db->last_commit + 1, &prepared, &merged, keep);
         else if (w->range_ops)
             sdb__snapshot_publish(db, db->last_commit);

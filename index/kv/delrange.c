@@ -14,6 +14,7 @@
  */
 #include <inttypes.h>
 
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "index/kv/database.h"
 #include "index/kv/range.h"
@@ -83,7 +84,7 @@ sdb_status sdb__apply_del_range(sdb_keyspace *keyspace, const struct op *op, uin
     struct cut cut = {db, keyspace->tree.id};
     size_t first = db->cut_count;
 
-    if (keep) return delete_each(keyspace, op, commit);
+    if (keep && !MUTANT(range_leaves_no_versions)) return delete_each(keyspace, op, commit);
     TRY(sdb__btree_cut(&keyspace->tree, op->key, op_upper(op), give_up, note_cut, &cut));
     return sdb__keyspace_keep_cuts(db, first);
 }

@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "engine/base/clock.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "index/kv/merge.h"
 #include "index/kv/packing.h"
@@ -271,7 +272,8 @@ static sdb_status lock_file(sdb_db *db)
 {
     int64_t holder = 0;
     sdb_status status = sdb__io_lock(db->file,
-                                     db->readonly ? IO_LOCK_SHARED : IO_LOCK_EXCLUSIVE, &holder);
+                                     db->readonly || MUTANT(writer_takes_a_readers_lock)
+                                         ? IO_LOCK_SHARED : IO_LOCK_EXCLUSIVE, &holder);
 
     if (status != SDB_BUSY) return status;
     if (holder > 0)

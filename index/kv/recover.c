@@ -21,6 +21,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "index/kv/recover_batch.h"
 #include "wal/wal_archive.h"
@@ -303,6 +304,7 @@ sdb_status sdb__recover(sdb_db *db, uint64_t log_id)
     sdb__pager_stats(db->pager, &pager);
     if (sdb__clock_now_ns() - begun >= tell_every_ns)
         TRY(tell(db, SDB_PHASE_CHECKPOINT, 0, pager.dirty_pages * db->options.page_size));
+    if (MUTANT(log_removed_before_the_checkpoint)) TRY(sdb__wal_remove(db->io, db->wal_folder));
     TRY(sdb__db_checkpoint(db, true));
     TRY(sdb__wal_remove(db->io, db->wal_folder));
     db->recovery_ms = (sdb__clock_now_ns() - begun) / 1000000;

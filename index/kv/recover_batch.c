@@ -14,6 +14,7 @@
 #include "index/kv/recover_batch.h"
 
 #include "engine/base/bytes.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
 enum {
@@ -112,6 +113,7 @@ sdb_status sdb__recover_batch_apply(sdb_db *db, const struct recover_batch *batc
         bool replaced = i + 1 < batch->count && sdb__placed_same_key(p, p + 1) &&
                         op_replaces((enum op_code)(*p[1].at & ~OP_SUPERSEDED));
 
+        if (MUTANT(recovery_keeps_the_first)) replaced = i > 0 && sdb__placed_same_key(p - 1, p);
         if (i + AHEAD < batch->count) {
             __builtin_prefetch(p[AHEAD].at);
             __builtin_prefetch(p[AHEAD].at + 64);

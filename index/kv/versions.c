@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "engine/base/mem.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
 /* Behind the skip node of a key: its versions, then its bytes. */
@@ -110,6 +111,8 @@ static sdb_status make_version(struct versions *v, uint64_t commit, const struct
         sdb__mem_free(v->allocator, version);
         return status;
     }
+    if (version->kind == VERSION_EXTENT && MUTANT(extent_of_a_version_released))
+        sdb__pager_extent_release(v->pager, &version->extent);
     *out = version;
     return SDB_OK;
 }
@@ -151,6 +154,7 @@ void sdb__versions_prune(struct versions *v, uint64_t limit)
 {
     if (atomic_load_explicit(&v->count, memory_order_acquire) == 0) return;
     (void)pthread_rwlock_wrlock(&v->lock);
+    if (MUTANT(version_pruned_too_early)) limit += limit < UINT64_MAX;
     while (v->oldest && v->oldest->commit <= limit) {
         struct version *version = v->oldest;
         struct version_key *key = version->key;
@@ -160,7 +164,7 @@ void sdb__versions_prune(struct versions *v, uint64_t limit)
         if (!v->oldest) v->newest = NULL;
         key->oldest = version->newer;
         if (!key->oldest) drop_key(v, key);
-        if (version->kind == VERSION_EXTENT)
+        if (version->kind == VERSION_EXTENT && !MUTANT(extent_of_a_version_released))
             sdb__pager_extent_release(v->pager, &version->extent);
         atomic_fetch_sub_explicit(&v->bytes, sizeof *version + version->size,
                                   memory_order_relaxed);

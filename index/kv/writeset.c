@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sdb/kv.h>
 
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
 enum { CHUNK_FIRST = 4096, CHUNK_MOST = 256 * 1024 };
@@ -412,7 +413,7 @@ sdb_status sdb__writes_rollback(struct write_set *w, uint64_t serial)
         struct write_undo undo = w->undo[--w->undo_count];
 
         if (undo.before.at) {
-            set_superseded(&undo.before, false);
+            if (!MUTANT(rollback_forgets_marks)) set_superseded(&undo.before, false);
             *entry_link(undo.entry) = undo.before;
             if (undo.removed) sdb__skip_insert(&w->index, undo.entry);
         } else {

@@ -76,39 +76,51 @@ static uint64_t model_sum(struct work *w, unsigned space, unsigned key)
 
 /* ---- walking ------------------------------------------------------------------------------ */
 
-static uint64_t walk(sdb_txn *txn, sdb_keyspace *keyspace, bool forward)
+/* Adds what a keyspace holds. */
+static sdb_status walk(sdb_txn *txn, sdb_keyspace *keyspace, bool forward, uint64_t *sum)
 {
-    uint64_t sum = 0;
     sdb_cursor *cursor;
     sdb_slice key, value;
-    sdb_status status;
+    sdb_status status = sdb_cursor_open(txn, keyspace, NULL, &cursor);
 
-    OK(sdb_cursor_open(txn, keyspace, NULL, &cursor));
+    if (status != SDB_OK) return status;
     while ((status = forward ? sdb_cursor_next(cursor, &key, &value)
                              : sdb_cursor_prev(cursor, &key, &value)) == SDB_OK)
-        sum += entry_sum(sdb_keyspace_name(keyspace), key, value);
-    IS(status, SDB_END);
+        *sum += entry_sum(sdb_keyspace_name(keyspace), key, value);
     sdb_cursor_close(cursor);
-    return sum;
+    return status == SDB_END ? SDB_OK : status;
+}
+
+sdb_status work_try_sum(sdb_db *db, uint64_t *out_sum)
+{
+    char name[SDB_KEYSPACE_NAME_MAX + 1], *after = NULL;
+    sdb_status status = SDB_OK;
+    uint64_t sum = 0;
+    sdb_txn *txn;
+
+    MUST(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+    while (status == SDB_OK && sdb_keyspace_next(db, after, name) == SDB_OK) {
+        uint64_t forward = 0, backward = 0;
+        sdb_keyspace *keyspace;
+
+        MUST(sdb_keyspace_open(db, name, SDB_KEYSPACE_MUST_EXIST, &keyspace));
+        status = walk(txn, keyspace, true, &forward);
+        if (status == SDB_OK) status = walk(txn, keyspace, false, &backward);
+        if (status == SDB_OK && forward != backward)
+            ck_abort_msg("keyspace %s is not the same in both directions", name);
+        sum += name_sum(name) + forward;
+        after = name;
+    }
+    sdb_txn_abort(txn);
+    *out_sum = sum;
+    return status;
 }
 
 uint64_t work_sum(sdb_db *db)
 {
-    char name[SDB_KEYSPACE_NAME_MAX + 1], *after = NULL;
-    uint64_t sum = 0, forward;
-    sdb_txn *txn;
+    uint64_t sum;
 
-    OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
-    while (sdb_keyspace_next(db, after, name) == SDB_OK) {
-        sdb_keyspace *keyspace;
-
-        OK(sdb_keyspace_open(db, name, SDB_KEYSPACE_MUST_EXIST, &keyspace));
-        forward = walk(txn, keyspace, true);
-        ck_assert_uint_eq(walk(txn, keyspace, false), forward);
-        sum += name_sum(name) + forward;
-        after = name;
-    }
-    OK(sdb_txn_commit(txn));
+    MUST(work_try_sum(db, &sum));
     return sum;
 }
 
@@ -317,17 +329,28 @@ static sdb_status step(struct work *w, unsigned number)
     return status;
 }
 
+void work_begin(struct work *w)
+{
+    w->ended = sdb__db_open(w->io, KV_PATH, &w->options, &w->db);
+    for (unsigned i = 0; w->ended == SDB_OK && i < WORK_SPACES; i++) w->ended = make_space(w, i);
+}
+
+void work_go_on(struct work *w, unsigned until)
+{
+    while (w->ended == SDB_OK && w->done < until) w->ended = step(w, w->done++);
+}
+
+void work_end(struct work *w)
+{
+    sdb_status closed = w->db ? close_db(w) : SDB_OK;
+
+    if (w->ended == SDB_OK) w->ended = closed;
+    if (w->ended == SDB_OK) w->promised = w->answered = w->tried;
+}
+
 void work_run(struct work *w)
 {
-    sdb_status status = sdb__db_open(w->io, KV_PATH, &w->options, &w->db);
-
-    for (unsigned i = 0; status == SDB_OK && i < WORK_SPACES; i++) status = make_space(w, i);
-    for (unsigned i = 0; status == SDB_OK && i < w->length; i++) status = step(w, i);
-    if (w->db) {
-        sdb_status closed = close_db(w);
-
-        if (status == SDB_OK) status = closed;
-        if (status == SDB_OK) w->promised = w->answered = w->tried;
-    }
-    w->ended = status;
+    work_begin(w);
+    work_go_on(w, w->length);
+    work_end(w);
 }

@@ -23,7 +23,7 @@ struct work {
     struct io *io;
     sdb_options options;
     uint64_t random, serial;
-    unsigned length; /* steps of the workload */
+    unsigned length, done; /* steps of the workload */
 
     sdb_db *db;
     sdb_keyspace *spaces[WORK_SPACES]; /* NULL: not there */
@@ -43,9 +43,15 @@ void work_done(struct work *w);
 
 /* Runs it, from the making of the database to its clean end, or to the first failure. */
 void work_run(struct work *w);
+/* The same in parts: the steps up to number `until`, if nothing has failed yet. */
+void work_begin(struct work *w);
+void work_go_on(struct work *w, unsigned until);
+void work_end(struct work *w);
 
 /* The state of an open database, by walking all of it both ways. */
 uint64_t work_sum(sdb_db *db);
+/* The same where damage may be met. */
+sdb_status work_try_sum(sdb_db *db, uint64_t *out_sum);
 
 /* The key with a number. Valid until the next call. */
 sdb_slice work_key(unsigned number);

@@ -324,6 +324,38 @@ START_TEST(full_disk_leaves_the_handle_usable)
 }
 END_TEST
 
+START_TEST(a_commit_for_which_the_log_has_no_room_has_not_happened)
+{
+    struct sim_faults full = {.capacity = 1}, none = {0};
+    sdb_options options = kv_options(4096);
+    static uint8_t value[500];
+    size_t size;
+    int i = 0;
+
+    open_small();
+    sdb__sim_set_faults(io, &full);
+    while (sdb_put(NULL, keyspace, (sdb_slice){&i, sizeof i}, (sdb_slice){value, sizeof value}) ==
+           SDB_OK)
+        ck_assert_int_lt(++i, 1000);
+    IS(sdb_put(NULL, keyspace, (sdb_slice){&i, sizeof i}, (sdb_slice){value, sizeof value}),
+       SDB_FULL);
+    ck_assert_ptr_nonnull(strstr(sdb_errmsg(), "-wal")); /* it is the log that wants more */
+    IS(sdb_get_copy(keyspace, (sdb_slice){&i, sizeof i}, NULL, 0, &size), SDB_NOTFOUND);
+    sdb__sim_set_faults(io, &none);
+    kv_put_text(keyspace, "new", "2");
+    OK(sdb__sim_restart(io, 0));
+    (void)!sdb_close(db);
+    db = kv_open(io, &options);
+    keyspace = kv_keyspace(db, "a");
+    kv_expect(keyspace, "new", "2");
+    IS(sdb_get_copy(keyspace, (sdb_slice){&i, sizeof i}, NULL, 0, &size), SDB_NOTFOUND);
+    while (i-- > 0)
+        IS(sdb_get_copy(keyspace, (sdb_slice){&i, sizeof i}, NULL, 0, &size), SDB_LIMIT);
+    OK(sdb_close(db));
+    sdb__io_free(io);
+}
+END_TEST
+
 START_TEST(full_disk_at_close_loses_nothing)
 {
     struct sim_faults full = {.capacity = 1}, none = {0};
@@ -446,6 +478,7 @@ int main(void)
     tcase_add_test(handle, failed_log_write_kills_the_handle);
     tcase_add_test(handle, failed_log_write_in_mid_commit_kills_the_handle);
     tcase_add_test(handle, full_disk_leaves_the_handle_usable);
+    tcase_add_test(handle, a_commit_for_which_the_log_has_no_room_has_not_happened);
     tcase_add_test(handle, full_disk_at_close_loses_nothing);
     tcase_add_test(handle, log_of_many_segments_is_needed_until_the_superblock_is_written);
     tcase_add_test(handle, rotten_bits_are_told_never_taken_for_data);

@@ -5,6 +5,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
+#include "engine/pager/fetch.h"
 #include "tests/pager/pager_fixture.h"
 
 enum { MANY = 1500 };
@@ -186,6 +187,30 @@ START_TEST(latched_pages_stay_where_they_are)
 }
 END_TEST
 
+START_TEST(what_was_read_before_a_change_is_not_taken_for_the_page)
+{
+    enum fetch_answer answer;
+    struct io_queue *queue;
+    struct fetch fetch, other;
+
+    OK(sdb__io_queue_new(rig.io, 1, &queue));
+    make_pages(200);
+    OK(sdb__fetch_begin(rig.pager, 1, &fetch, &answer));
+    ck_assert_int_eq(answer, FETCH_BEGUN);
+    fetch.op.status = sdb__io_read(queue, fetch.op.file, fetch.op.memory, fetch.op.size,
+                                   fetch.op.offset);
+    fetch.op.done = fetch.op.size;
+    OK(rig_change(&rig, 1));
+    make_pages(200);
+    OK(sdb__fetch_begin(rig.pager, 1, &other, &answer));
+    ck_assert_int_eq(answer, FETCH_BEGUN); /* it has been here, and has gone */
+    sdb__pool_frame_return(rig.pager, other.frame);
+    OK(sdb__fetch_end(rig.pager, &fetch));
+    rig_expect_all(&rig, rig.versions, 402);
+    sdb__io_queue_free(queue);
+}
+END_TEST
+
 START_TEST(free_blocks_at_the_end_go_back_to_the_file_system)
 {
     struct pager_stats stats;
@@ -351,6 +376,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, a_version_changes_when_a_page_comes_back_from_disk);
     tcase_add_test(tcase, a_reserve_leaves_frames_that_need_no_writing);
     tcase_add_test(tcase, latched_pages_stay_where_they_are);
+    tcase_add_test(tcase, what_was_read_before_a_change_is_not_taken_for_the_page);
     tcase_add_test(tcase, free_blocks_at_the_end_go_back_to_the_file_system);
     tcase_add_test(tcase, extents_of_any_size_come_back_by_their_ids);
     tcase_add_test(tcase, a_detached_extent_can_be_read_until_it_is_released);

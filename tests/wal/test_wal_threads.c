@@ -270,18 +270,61 @@ START_TEST(eight_threads_and_a_trimmer)
 }
 END_TEST
 
-START_TEST(eight_threads_on_real_files)
+/* Goes to a folder of its own on a real disk; leave_folder comes back. */
+static struct io *enter_folder(char *folder)
 {
-    char folder[] = "/tmp/test-wal-threads-XXXXXX";
     struct io *io;
 
     ck_assert_ptr_nonnull(mkdtemp(folder));
     ck_assert_int_eq(chdir(folder), 0);
     OK(sdb__io_new(SDB_BACKEND_AUTO, f.allocator, &io));
-    commit_in_threads(io, false);
+    return io;
+}
+
+static void leave_folder(struct io *io, const char *folder)
+{
     sdb__io_free(io);
     ck_assert_int_eq(chdir("/"), 0);
     ck_assert_int_eq(rmdir(folder), 0);
+}
+
+START_TEST(eight_threads_on_real_files)
+{
+    char folder[] = "/tmp/test-wal-threads-XXXXXX";
+    struct io *io = enter_folder(folder);
+
+    commit_in_threads(io, false);
+    leave_folder(io, folder);
+}
+END_TEST
+
+START_TEST(nothing_goes_to_the_map_ahead_of_what_a_leader_writes)
+{
+    char folder[] = "/tmp/test-wal-threads-XXXXXX";
+    struct io *io = enter_folder(folder), *memory = f.io;
+    uint64_t before;
+
+    f.io = io;
+    fixture_begin(&f);
+    OK(sdb__wal_flush(f.wal, 0)); /* from now on records may go to the map */
+    f.wal->mapping = false;
+    fixture_add(&f, 100);
+    before = f.wal->written;
+    ck_assert_uint_lt(before, sdb__wal_end(f.wal));
+    block_leader(); /* who is about to write the first one */
+    f.wal->mapping = true;
+    fixture_add(&f, 1000);
+    ck_assert_uint_eq(f.wal->written, before);
+    unblock_leader();
+    OK(sdb__wal_flush(f.wal, sdb__wal_end(f.wal)));
+    fixture_add(&f, 10); /* this one does */
+    ck_assert_uint_eq(f.wal->written, sdb__wal_end(f.wal));
+    fixture_sync(&f);
+    fixture_replay_all(&f, 0);
+    fixture_close(&f);
+    OK(sdb__wal_remove(io, FIXTURE_FOLDER));
+    f.io = memory;
+    leave_folder(io, folder);
 }
 END_TEST
 
@@ -301,6 +344,7 @@ int main(void)
     tcase_add_test(t, eight_threads_lose_nothing);
     tcase_add_test(t, eight_threads_and_a_trimmer);
     tcase_add_test(t, eight_threads_on_real_files);
+    tcase_add_test(t, nothing_goes_to_the_map_ahead_of_what_a_leader_writes);
     suite_add_tcase(suite, t);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
