@@ -5,7 +5,8 @@
  * Idea: whoever wants the log on disk while nobody writes it becomes the *leader*: he swaps the two
  *   buffers and writes and syncs what all have appended, while appends go on into the other one.
  *   Those who come meanwhile wait; when he is done, most find that he has carried them, and one of
- *   the rest leads next.
+ *   the rest leads next. Where several have been served by one sync, the next leader gives them a
+ *   moment to come back, so that batches do not fall apart into halves.
  * Invariants: I1 one leader at a time. I2 bytes are written once, in the order of their LSNs. I3
  *   `durable` moves only after every file that holds bytes before it was synced. I4 after the first
  *   failure nothing is written or synced again: whether the kernel still has the pages is unknown,
@@ -20,9 +21,13 @@
 #include "wal/wal_internal.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <string.h>
+#include "engine/base/clock.h"
 #include "engine/base/mutant.h"
 #include "engine/base/status.h"
+
+enum { GATHER_PART = 2 };
 
 void sdb__wal_group_reason(char out_reason[512])
 {
@@ -107,12 +112,15 @@ void sdb__wal_group_lead_locked(struct wal *wal, bool sync)
 {
     struct wal_buffer *buffer = &wal->buffers[wal->active];
     struct wal_segment *first = wal->settled, *last = wal->current;
-    uint64_t end = wal->position, syncs = 0;
+    uint64_t end = wal->position, syncs = 0, begun;
     sdb_status status;
 
     assert(!wal->leading);
     assert(!wal->dead);
     wal->leading = true;
+    if (sync) wal->crowd = wal->waiting > wal->crowd ? wal->waiting
+                                                     : (wal->crowd + wal->waiting) / 2;
+    begun = sync ? sdb__clock_now_ns() : 0;
     wal->active ^= 1; /* the other one is empty: I2 of wal_internal.h */
     for (struct wal_segment *s = first; s; s = s == last ? NULL : s->next) {
         s->dirty = s->dirty || s->fresh;
@@ -125,6 +133,7 @@ void sdb__wal_group_lead_locked(struct wal *wal, bool sync)
 
     pthread_mutex_lock(&wal->mutex);
     wal->stats.syncs += syncs;
+    if (sync) wal->sync_ns = sdb__clock_now_ns() - begun;
     if (status == SDB_OK || MUTANT(failed_sync_forgotten)) {
         wal->stats.batches += buffer->used > 0;
         wal->stats.written_bytes += buffer->used;
@@ -141,11 +150,31 @@ void sdb__wal_group_lead_locked(struct wal *wal, bool sync)
 }
 
 /* Waits or leads until everything before `lsn` that has been appended is written, or durable. */
+/*
+ * Before leading a sync: lets those run who were served by the last ones and have not come back yet,
+ * for a part of the time that a sync takes. *until: 0, when the waiting begins. True: look again.
+ */
+static bool gather_locked(struct wal *wal, uint64_t *until)
+{
+    uint64_t now;
+
+    if (wal->waiting >= wal->crowd) return false;
+    now = sdb__clock_now_ns();
+    if (!*until) *until = now + wal->sync_ns / GATHER_PART;
+    if (now >= *until) return false;
+    pthread_mutex_unlock(&wal->mutex);
+    (void)sched_yield();
+    pthread_mutex_lock(&wal->mutex);
+    return true;
+}
+
 static sdb_status reach(struct wal *wal, uint64_t lsn, bool sync)
 {
+    uint64_t until = 0;
     sdb_status status;
 
     pthread_mutex_lock(&wal->mutex);
+    if (sync) wal->waiting++;
     wal->mapping = wal->mapping || !sync;
     if (lsn > wal->end) lsn = wal->end;
     for (;;) {
@@ -155,9 +184,10 @@ static sdb_status reach(struct wal *wal, uint64_t lsn, bool sync)
             break;
         if (wal->leading)
             pthread_cond_wait(&wal->changed, &wal->mutex);
-        else
+        else if (!sync || !gather_locked(wal, &until))
             sdb__wal_group_lead_locked(wal, sync);
     }
+    if (sync) wal->waiting--;
     pthread_mutex_unlock(&wal->mutex);
     return status;
 }

@@ -93,6 +93,9 @@ struct wal {
     struct wal_segment *head, *settled, *current, *tail;
     struct wal_segment *spares[WAL_SPARES]; /* closed */
     uint64_t made_bytes; /* size of the segment made last: the next new one has twice that */
+    unsigned waiting;  /* threads that want a sync */
+    unsigned crowd;    /* how many of them a sync has served of late */
+    uint64_t sync_ns;  /* what it took */
     struct wal_buffer buffers[2];
     unsigned active;
     struct wal_stats stats;

@@ -377,6 +377,8 @@ sdb_status sdb__io_run(struct io_queue *queue, struct io_op *ops, size_t count)
         sdb__direct_run(ops);
         return ops->status == SDB_OK ? SDB_OK : sdb__io_fail(ops);
     }
+    /* A chain of two leaves nothing to do at once: a ring would only pass it between threads. */
+    all_right = !(count == 2 && (ops[0].flags & IO_LINK));
     for (size_t i = 0; i < count; i++) all_right = all_right && sdb__direct_is_right(&ops[i]);
     for (size_t i = 0; i < count;) {
         size_t part = count - i < RUN_WINDOW ? count - i : RUN_WINDOW;
