@@ -23,7 +23,8 @@
 
 enum {
     STUB = 64, /* a body is not split for the sake of less room than this */
-    MAP_STEP = 256 * 1024 /* bytes of a map fetched at once; segments are multiples of 4096 */
+    MAP_ALIGN = 4096, /* segments are multiples of it */
+    MAP_STEP = 256 * 1024 /* bytes mapped at once */
 };
 
 /* What of a body is still to be appended. */
@@ -140,42 +141,40 @@ static sdb_status make_room_locked(struct wal *wal, size_t need)
 }
 
 /*
- * Makes file bytes [offset, offset + size) of the current segment ready in its map. False: it has
- * none, for whatever reason: records are written then, and what is wrong shows there.
+ * Sees to it that file bytes [offset, offset + size) of the current segment are mapped: a piece of
+ * the file at a time, so that the log takes little of the process' memory. False: they cannot be,
+ * for whatever reason: records are written then, and what is wrong shows there.
  */
 static bool ready_map_locked(struct wal *wal, size_t offset, size_t size)
 {
     struct wal_segment *segment = wal->current;
-    sdb_status status = SDB_OK;
+    size_t from = offset / MAP_ALIGN * MAP_ALIGN, end = offset + size;
 
-    if (!segment->map && segment->map_ready == 0)
-        status = sdb__io_map(segment->file, (size_t)segment->file_bytes, &segment->map);
-    while (status == SDB_OK && segment->map && segment->map_ready < offset + size) {
-        size_t from = segment->map_ready, to;
-
-        if (from == 0) from = offset / MAP_STEP * MAP_STEP;
-        to = from + MAP_STEP < segment->file_bytes ? from + MAP_STEP : (size_t)segment->file_bytes;
-        status = sdb__io_map_fetch(segment->file, segment->map, from, to - from);
-        segment->map_ready = to;
-    }
-    if (status != SDB_OK) {
-        sdb__io_unmap(segment->map, (size_t)segment->file_bytes);
-        segment->map = NULL;
-        segment->map_ready = SIZE_MAX; /* not again */
-    }
-    return segment->map != NULL;
+    if (segment->unmappable) return false;
+    if (segment->map && end <= segment->map_from + segment->map_size) return true;
+    sdb__io_unmap(segment->map, segment->map_size);
+    segment->map = NULL;
+    if (end < from + MAP_STEP) end = from + MAP_STEP;
+    if (end > segment->file_bytes) end = (size_t)segment->file_bytes;
+    segment->map_from = from;
+    segment->map_size = (end + MAP_ALIGN - 1) / MAP_ALIGN * MAP_ALIGN - from;
+    segment->unmappable = sdb__io_map(segment->file, from, segment->map_size,
+                                      &segment->map) != SDB_OK;
+    return !segment->unmappable;
 }
 
 /* Stores a sealed record, which stands in the buffer, through the map if that is possible. */
 static bool store_locked(struct wal *wal, size_t offset, size_t bytes)
 {
     const struct wal_buffer *buffer = &wal->buffers[wal->active];
+    struct wal_segment *segment;
 
     if (!wal->mapping) return false;
     if (wal->written != wal->position && !MUTANT(map_overtakes_the_buffer)) return false;
     if (!ready_map_locked(wal, offset, bytes)) return false;
-    memcpy(wal->current->map + offset, buffer->data + buffer->used, bytes);
-    wal->current->fresh = true;
+    segment = wal->current;
+    memcpy(segment->map + (offset - segment->map_from), buffer->data + buffer->used, bytes);
+    segment->fresh = true;
     wal->written += bytes;
     wal->position += bytes;
     wal->stats.written_bytes += bytes;

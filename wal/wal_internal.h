@@ -45,8 +45,9 @@ struct wal_segment {
     uint64_t number, first_lsn, file_bytes;
     bool dirty; /* the leader's: written since its last sync */
     bool fresh; /* stored to through the map since a leader last looked */
-    uint8_t *map;      /* the file as memory; NULL: not mapped */
-    size_t map_ready;  /* bytes of it that have been fetched for writing */
+    uint8_t *map;  /* bytes [map_from, map_from + map_size) of the file as memory; NULL: none */
+    size_t map_from, map_size;
+    bool unmappable;
     bool archived;
 };
 

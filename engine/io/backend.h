@@ -32,7 +32,8 @@ struct io_backend {
     sdb_status (*size)(struct io_file *file, uint64_t *out_bytes);
     sdb_status (*truncate)(struct io_file *file, uint64_t bytes);
     sdb_status (*lock)(struct io_file *file, enum io_lock lock, int64_t *out_holder);
-    sdb_status (*map)(struct io_file *file, size_t size, uint8_t **out_memory); /* NULL: cannot */
+    sdb_status (*map)(struct io_file *file, uint64_t offset, size_t size,
+                      uint8_t **out_memory); /* NULL: cannot */
     sdb_status (*remove)(struct io *io, const char *path);
     sdb_status (*rename)(struct io *io, const char *from, const char *to);
     sdb_status (*folder_make)(struct io *io, const char *path);
@@ -129,7 +130,8 @@ void sdb__posix_close(struct io_file *file);
 sdb_status sdb__posix_size(struct io_file *file, uint64_t *out_bytes);
 sdb_status sdb__posix_truncate(struct io_file *file, uint64_t bytes);
 sdb_status sdb__posix_lock(struct io_file *file, enum io_lock lock, int64_t *out_holder);
-sdb_status sdb__posix_map(struct io_file *file, size_t size, uint8_t **out_memory);
+sdb_status sdb__posix_map(struct io_file *file, uint64_t offset, size_t size,
+                          uint8_t **out_memory);
 sdb_status sdb__posix_remove(struct io *io, const char *path);
 sdb_status sdb__posix_rename(struct io *io, const char *from, const char *to);
 sdb_status sdb__posix_folder_make(struct io *io, const char *path);

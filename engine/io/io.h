@@ -136,19 +136,15 @@ SDB_MUST_USE sdb_status sdb__io_parent_sync(struct io *io, const char *path);
 /* ---- memory that is a file ---------------------------------------------------------------- */
 
 /*
- * Maps the first `size` bytes of a file that is open for writing. What is stored there is in the
- * operating system's hands at once, as if written, and durable with the next IO_SYNC of the file
- * that begins afterwards. SDB_INVALID: this backend has no such memory. *out_memory is owned:
- * sdb__io_unmap, before or after the file is closed.
+ * Maps bytes [offset, offset + size) (multiples of 4096, within the file) of a file that is open
+ * for writing, and fetches them, so that storing there asks the disk for nothing. What is stored is
+ * in the operating system's hands at once, as if written, and durable with the next IO_SYNC of the
+ * file that begins afterwards. SDB_INVALID: this backend, or this kernel, has no such memory.
+ * SDB_IO, SDB_NOMEM: the pages cannot be had; without the fetching, the process would get SIGBUS
+ * instead. *out_memory is owned: sdb__io_unmap, before or after the file is closed.
  */
-SDB_MUST_USE sdb_status sdb__io_map(struct io_file *file, size_t size, uint8_t **out_memory);
-/*
- * Fetches memory[from…from + size) (multiples of 4096) of such a map so that storing there asks the
- * disk for nothing; SDB_IO or SDB_NOMEM if it does not answer. Without it the process would get
- * SIGBUS instead.
- */
-SDB_MUST_USE sdb_status sdb__io_map_fetch(struct io_file *file, uint8_t *memory, size_t from,
-                                          size_t size);
+SDB_MUST_USE sdb_status sdb__io_map(struct io_file *file, uint64_t offset, size_t size,
+                                    uint8_t **out_memory);
 void sdb__io_unmap(uint8_t *memory, size_t size); /* NULL is allowed */
 
 /* ---- queues ------------------------------------------------------------------------------- */

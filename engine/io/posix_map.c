@@ -17,39 +17,45 @@
 #include "engine/base/status.h"
 #include "engine/io/backend.h"
 
-sdb_status sdb__posix_map(struct io_file *file, size_t size, uint8_t **out_memory)
+/* Fetches pages of a map for writing. */
+static sdb_status fetch(const struct io_file *file, void *memory, size_t size)
+{
+    int error = EINVAL;
+
+#ifdef MADV_POPULATE_WRITE
+    if (madvise(memory, size, MADV_POPULATE_WRITE) == 0) return SDB_OK;
+    error = errno;
+#endif
+    if (error == ENOMEM || error == EAGAIN)
+        return FAIL(SDB_NOMEM, "%s: no memory for its pages", file->path);
+    return FAIL(error == EINVAL ? SDB_INVALID : SDB_IO, "%s: its pages cannot be had: %s",
+                file->path, strerror(error));
+}
+
+sdb_status sdb__posix_map(struct io_file *file, uint64_t offset, size_t size,
+                          uint8_t **out_memory)
 {
     const struct posix_file *posix = (const struct posix_file *)(const void *)file;
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, posix->fd, 0);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, posix->fd, (off_t)offset);
+    sdb_status status;
 
     if (memory == MAP_FAILED)
         return FAIL(errno == ENOMEM ? SDB_NOMEM : SDB_INVALID, "%s cannot be mapped: %s",
                     file->path, strerror(errno));
+    status = fetch(file, memory, size);
+    if (status != SDB_OK) {
+        (void)munmap(memory, size);
+        return status;
+    }
     *out_memory = memory;
     return SDB_OK;
 }
 
-sdb_status sdb__io_map(struct io_file *file, size_t size, uint8_t **out_memory)
+sdb_status sdb__io_map(struct io_file *file, uint64_t offset, size_t size, uint8_t **out_memory)
 {
     if (!file->io->backend->map)
         return FAIL(SDB_INVALID, "files of the backend %s are no memory", file->io->backend->name);
-    return file->io->backend->map(file, size, out_memory);
-}
-
-sdb_status sdb__io_map_fetch(struct io_file *file, uint8_t *memory, size_t from, size_t size)
-{
-    int error;
-
-#ifdef MADV_POPULATE_WRITE
-    if (madvise(memory + from, size, MADV_POPULATE_WRITE) == 0) return SDB_OK;
-    error = errno;
-#else
-    error = EINVAL;
-#endif
-    if (error == ENOMEM || error == EAGAIN)
-        return FAIL(SDB_NOMEM, "%s: no memory for its pages", file->path);
-    return FAIL(error == EINVAL ? SDB_INVALID : SDB_IO, "%s: pages at byte %zu cannot be had: %s",
-                file->path, from, strerror(error));
+    return file->io->backend->map(file, offset, size, out_memory);
 }
 
 void sdb__io_unmap(uint8_t *memory, size_t size)

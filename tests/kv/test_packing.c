@@ -283,6 +283,27 @@ static uint32_t features_at(struct io *io, uint64_t offset)
     return get_u32(bytes + 12);
 }
 
+/* Whatever can be read is what was written. */
+static void expect_no_wrong_value(sdb_keyspace *keyspace)
+{
+    uint8_t value[VALUE], seen[VALUE];
+    char key[16];
+    size_t size;
+
+    for (unsigned i = 0; i < KEYS; i++) {
+        sdb_status status = sdb_get_copy(
+            keyspace, (sdb_slice){key, (size_t)snprintf(key, sizeof key, "%06u",
+                                                        i * 7919 % 1000000)},
+            seen, sizeof seen, &size);
+
+        if (status == SDB_CORRUPT) continue;
+        OK(status);
+        value_of(value, i, false);
+        ck_assert_uint_eq(size, sizeof value);
+        ck_assert_mem_eq(seen, value, sizeof value);
+    }
+}
+
 START_TEST(damage_in_compressed_pages_is_seen)
 {
     sdb_options options = kv_options(4096);
@@ -304,6 +325,10 @@ START_TEST(damage_in_compressed_pages_is_seen)
         flip(io, at);
         status = sdb__db_open(io, COPY, &options, &db);
         if (status == SDB_OK) {
+            sdb_keyspace *keyspace;
+
+            if (sdb_keyspace_open(db, "small", SDB_KEYSPACE_MUST_EXIST, &keyspace) == SDB_OK)
+                expect_no_wrong_value(keyspace);
             status = sdb_check(db, NULL, NULL, NULL, NULL);
             (void)!sdb_close(db);
         }

@@ -292,6 +292,39 @@ START_TEST(power_may_fail_at_any_step)
 }
 END_TEST
 
+/* What the last checkpoint has is not written over before there is another one. */
+START_TEST(moved_things_wait_for_the_checkpoint)
+{
+    static uint8_t junk[4096];
+    sdb_options options = kv_options(4096);
+    struct io *io = kv_disk(6);
+    sdb_db *db = open_loose(io);
+    struct pager_move moves[64];
+    uint64_t after = 0, end, used;
+    size_t count;
+
+    memset(junk, 0xaa, sizeof junk);
+    sdb__pager_layout(db->pager, &end, &used);
+    while ((count = sdb__pager_list_moves(db->pager, 0, end, &after, moves, 64)) > 0)
+        for (size_t i = 0; i < count; i++)
+            OK(moves[i].is_page ? sdb__pager_move_page(db->pager, moves[i].id)
+                                : sdb__pager_move_extent(db->pager, moves[i].id));
+    sdb__pager_place(db->pager, PAGER_PLACE_FIRST);
+    for (uint64_t written = 0; written < 2 * end; written += sizeof junk / 512) {
+        struct extent extent;
+
+        OK(sdb__pager_extent_write(db->pager, junk, sizeof junk, &extent));
+    }
+    OK(sdb__sim_restart(io, 1));
+    (void)!sdb_close(db);
+    db = kv_open(io, &options);
+    expect_round(kv_keyspace(db, "k"), FEW_KEYS / 2, FEW_KEYS, 1);
+    kv_check_sound(db);
+    OK(sdb_close(db));
+    sdb__io_free(io);
+}
+END_TEST
+
 START_TEST(damaged_large_value_is_not_moved)
 {
     struct io *io = kv_disk(7);
@@ -313,13 +346,13 @@ START_TEST(damaged_large_value_is_not_moved)
             OK(sdb__pager_move_extent(db->pager, moves[i].id));
             moved++;
             place = 0; /* where it stands now: the pager's own */
-            for (uint64_t block = 0; block < end + 4096 && !place; block++) {
+            for (uint64_t at = 0; at < end + 4096 && !place; at++) {
                 struct pager_move one;
                 uint64_t before = moves[i].id - 1;
 
-                if (sdb__pager_list_moves(db->pager, block, block + 1, &before, &one, 1) == 1 &&
+                if (sdb__pager_list_moves(db->pager, at, at + 1, &before, &one, 1) == 1 &&
                     one.id == moves[i].id)
-                    place = block;
+                    place = at;
             }
             ck_assert_uint_gt(place, 0);
             OK(sdb__io_write(queue, db->file, block, sizeof block, place * 512 + 512));
@@ -401,6 +434,7 @@ int main(void)
     tcase_add_test(cases, readers_and_writers_go_on);
     tcase_add_test(cases, old_snapshots_read_what_they_saw);
     tcase_add_test(cases, power_may_fail_at_any_step);
+    tcase_add_test(cases, moved_things_wait_for_the_checkpoint);
     tcase_add_test(cases, damaged_large_value_is_not_moved);
     tcase_add_test(cases, it_can_be_cancelled);
     tcase_add_test(cases, holes_take_no_space);
