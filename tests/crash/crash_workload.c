@@ -308,7 +308,8 @@ static sdb_status step(struct work *w, unsigned number)
     unsigned space = 1 + (unsigned)below(w, WORK_SPACES - 1);
     sdb_status status;
 
-    if (number % 23 == 22) return range(w);
+    if (number % 11 == 10) return range(w);
+    if (number % 19 == 18) return sdb_vacuum(w->db, 0, NULL, NULL);
     if (number % 29 == 28) return w->spaces[space] ? drop_space(w, space) : make_space(w, space);
     switch (below(w, 16)) {
     case 0: status = sdb_checkpoint(w->db); break;

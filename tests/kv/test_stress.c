@@ -4,7 +4,7 @@
  * handle; no call answers what its header does not say, and no value is anything that nobody wrote.
  *
  * Little is known of what the answers must be (tests/prop and tests/histories judge that): this is
- * for the sanitizers. SEED sets what is called, ROUNDS how often, THREADS by how many.
+ * for the sanitizers. SEED sets what is called, CALLS how often, THREADS by how many.
  */
 #include "tests/kv/kv_fixture.h"
 
@@ -17,7 +17,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
 
-enum { THREADS_MOST = 8, ROUNDS = 1500, KEYS = 300, VALUE_MOST = 24000, SPACES = 3, IN_FLIGHT = 8 };
+enum { THREADS_MOST = 8, CALLS = 1200, KEYS = 300, VALUE_MOST = 24000, SPACES = 3, IN_FLIGHT = 8 };
 
 /* Answers OK, or something of the list. */
 #define ALLOW(call, ...)                                                                           \
@@ -157,8 +157,24 @@ static void change_something(struct walker *w, sdb_txn *txn, bool batch)
         if (!batch)
             (void)ALLOW(sdb_insert(txn, keyspace, key, some_value(w)), SDB_EXISTS, SDB_NOTFOUND);
         break;
+    case 5: (void)ALLOW(sdb_merge(txn, keyspace, below(w, 2) ? SDB_MERGE_MAX : SDB_MERGE_USER, key,
+                                  some_value(w)), SDB_NOTFOUND);
+        break;
     default: (void)ALLOW(sdb_put(txn, keyspace, key, some_value(w)), SDB_NOTFOUND);
     }
+}
+
+/* A merge operator that puts: in two pieces. */
+static sdb_status take_operand(void *context, const sdb_slice *old, const sdb_slice *operand,
+                               sdb_merge_result *result)
+{
+    size_t half = operand->size / 2;
+    sdb_status status = sdb_merge_emit(result, operand->data, half);
+
+    (void)context;
+    (void)old;
+    if (status != SDB_OK) return status;
+    return sdb_merge_emit(result, (const uint8_t *)operand->data + half, operand->size - half);
 }
 
 /* ---- what a thread does ------------------------------------------------------------------- */
@@ -240,16 +256,19 @@ static void use_no_transaction(struct walker *w)
 static void change_keyspaces(struct walker *w)
 {
     char name[SDB_KEYSPACE_NAME_MAX + 1], *after = NULL;
+    sdb_keyspace_options options = SDB_KEYSPACE_OPTIONS_INIT;
+    sdb_keyspace_stats stats = {.size = sizeof stats};
     sdb_keyspace *keyspace;
 
     while (ALLOW(sdb_keyspace_next(db, after, name), SDB_END) == SDB_OK) after = name;
     if (ALLOW(sdb_keyspace_open(db, names[2], SDB_KEYSPACE_MUST_EXIST, &keyspace), SDB_NOTFOUND) !=
         SDB_OK) {
-        (void)ALLOW(sdb_keyspace_open(db, names[2], SDB_KEYSPACE_MUST_MAKE, &keyspace),
-                    SDB_EXISTS);
+        options.compression = below(w, 2) ? SDB_COMPRESSION_LZ4 : SDB_COMPRESSION_NONE;
+        (void)ALLOW(sdb_keyspace_make(db, names[2], &options, &keyspace), SDB_EXISTS);
         return;
     }
     if (strcmp(sdb_keyspace_name(keyspace), names[2]) != 0) ck_abort_msg("another name");
+    (void)ALLOW(sdb_keyspace_stat(keyspace, &stats), SDB_NOTFOUND);
     if (below(w, 3) == 0) (void)ALLOW(sdb_keyspace_drop(keyspace), SDB_NOTFOUND);
 }
 
@@ -278,6 +297,36 @@ static void read_many_at_once(struct walker *w)
     sdb_get_queue_close(queue);
 }
 
+static void follow_the_changes(struct walker *w)
+{
+    sdb_committed commit;
+    sdb_changes *changes;
+
+    MUST(sdb_changes_open(db, 0, below(w, 2) ? MIB : 0, &changes));
+    write_a_batch(w);
+    for (uint64_t left = below(w, 6); left; left--)
+        (void)ALLOW(sdb_changes_next(changes, 1, &commit), SDB_TIMEOUT, SDB_NOTFOUND);
+    sdb_changes_close(changes);
+}
+
+static void copy_it(struct walker *w)
+{
+    sdb_restore_options options = {.size = sizeof options};
+    sdb_restore_result result = {.size = sizeof result};
+    char copy[512], again[512];
+
+    (void)snprintf(copy, sizeof copy, "%s/copy-%u", folder.path, w->number);
+    (void)snprintf(again, sizeof again, "%s/again-%u", folder.path, w->number);
+    MUST(sdb_backup(db, copy, NULL, NULL));
+    if (below(w, 2)) {
+        MUST(sdb_check_file(copy, NULL, NULL, NULL, NULL, NULL));
+    } else {
+        MUST(sdb_restore(copy, again, &options, &result));
+        (void)unlink(again);
+    }
+    (void)unlink(copy);
+}
+
 static void look_after_it(struct walker *w)
 {
     sdb_stats stats = {.size = sizeof stats};
@@ -285,14 +334,9 @@ static void look_after_it(struct walker *w)
     char path[512];
     sdb_db *other;
 
-    switch (below(w, 8)) {
+    switch (below(w, 10)) {
     case 0: MUST(sdb_check(db, NULL, NULL, NULL, &result)); break;
-    case 1:
-        (void)snprintf(path, sizeof path, "%s/copy-%u", folder.path, w->number);
-        MUST(sdb_backup(db, path, NULL, NULL));
-        MUST(sdb_check_file(path, NULL, NULL, NULL, NULL, &result));
-        (void)unlink(path);
-        break;
+    case 1: copy_it(w); break;
     case 2:
         (void)snprintf(path, sizeof path, "%s/t.sdb", folder.path);
         if (sdb_open(path, NULL, &other) != SDB_BUSY || !strstr(sdb_errmsg(), "open"))
@@ -300,6 +344,7 @@ static void look_after_it(struct walker *w)
         break;
     case 3: MUST(sdb_checkpoint(db)); break;
     case 4: MUST(sdb_sync(db)); break;
+    case 5: MUST(sdb_vacuum(db, 0, NULL, NULL)); break;
     default:
         MUST(sdb_stat(db, &stats));
         if (!*sdb_version() || !*sdb_status_name(SDB_END) || !*sdb_status_text(SDB_END))
@@ -311,11 +356,11 @@ static void *walker_main(void *context)
 {
     static void (*const acts[])(struct walker *w) = {
         read_in_a_transaction, write_in_a_transaction, write_a_batch, run_until_it_fits,
-        use_no_transaction, change_keyspaces, read_many_at_once, look_after_it};
+        use_no_transaction, change_keyspaces, read_many_at_once, follow_the_changes, look_after_it};
     struct walker *w = context;
-    uint64_t rounds = kv_number("ROUNDS", ROUNDS);
+    uint64_t calls = kv_number("CALLS", CALLS);
 
-    for (uint64_t i = 0; i < rounds; i++) acts[below(w, sizeof acts / sizeof *acts)](w);
+    for (uint64_t i = 0; i < calls; i++) acts[below(w, sizeof acts / sizeof *acts)](w);
     return NULL;
 }
 
@@ -324,6 +369,8 @@ START_TEST(any_calls_at_once_answer_what_their_headers_say)
     uint64_t random = kv_seed("test_stress", 20261) + (uint64_t)_i;
     unsigned threads = (unsigned)kv_number("THREADS", 3);
     struct walker *walkers = calloc(threads, sizeof *walkers);
+    sdb_merge_operator operator = {.number = SDB_MERGE_USER,
+                                   .merge = take_operand};
     sdb_options options = SDB_OPTIONS_INIT;
 
     ck_assert_ptr_nonnull(walkers);
@@ -334,6 +381,8 @@ START_TEST(any_calls_at_once_answer_what_their_headers_say)
     options.cache_bytes = MIB;
     options.checkpoint_bytes = 2 * MIB;
     options.group_interval_ms = 5;
+    options.merge_operators = &operator;
+    options.merge_operator_count = 1;
     OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
     for (unsigned i = 0; i < threads; i++) {
         walkers[i].number = i;
