@@ -151,8 +151,9 @@ void sdb__wal_group_lead_locked(struct wal *wal, bool sync)
 
 /* Waits or leads until everything before `lsn` that has been appended is written, or durable. */
 /*
- * Before leading a sync: lets those run who were served by the last ones and have not come back yet,
- * for a part of the time that a sync takes. *until: 0, when the waiting begins. True: look again.
+ * Before leading a sync: lets those run who were served by the last ones and have not come back
+ * yet, for a part of the time that a sync takes. *until: 0, when the waiting begins. True: look
+ * again.
  */
 static bool gather_locked(struct wal *wal, uint64_t *until)
 {
