@@ -90,7 +90,8 @@ sdb_status sdb__wal_begin(const struct wal_options *options, struct wal **out_wa
     wal->allocator = options->allocator;
     wal->identity = options->identity;
     wal->segment_bytes = most < WAL_SEGMENT_LEAST ? WAL_SEGMENT_LEAST : most;
-    wal->position = wal->end = wal->written = wal->durable = options->first_lsn;
+    wal->position = wal->written = wal->durable = options->first_lsn;
+    atomic_init(&wal->end, options->first_lsn);
     if (pthread_mutex_init(&wal->mutex, NULL) != 0) {
         sdb__mem_free(options->allocator, wal);
         return FAIL(SDB_NOMEM, "the system refused a mutex");
