@@ -19,7 +19,7 @@ run()
 {
     seed=$1 program=$2
     shift 2
-    if ! env SEED="$seed" "$@" "./$program" >"$temp/out" 2>&1 </dev/null; then
+    if ! env TMPDIR="$temp" SEED="$seed" "$@" "./$program" >"$temp/out" 2>&1 </dev/null; then
         cat "$temp/out"
         echo "crash-soak: a claim failed; to see it again: SEED=$seed $* $program"
         exit 1

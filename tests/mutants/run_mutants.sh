@@ -32,7 +32,7 @@ ${MAKE:-make} -s $(cut -d'|' -f3 "$temp/list" | sort -u) || exit 1
 run()
 {
     # shellcheck disable=SC2086
-    env $2 timeout -k 5 120 "./$1" >"$temp/out" 2>&1 </dev/null
+    env TMPDIR="$temp" $2 timeout -k 5 120 "./$1" >"$temp/out" 2>&1 </dev/null
 }
 
 # What a claim says that failed, and not for want of time.
