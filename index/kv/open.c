@@ -253,7 +253,8 @@ static sdb_status open_database(sdb_db *db)
     db->options.page_size = superblock->page_size;
     db->catalog = (struct btree){.pager = db->pager, .root = superblock->catalog_root,
                                 .id = CATALOG_TREE};
-    db->last_commit = db->visible = superblock->commit;
+    db->last_commit = superblock->commit;
+    atomic_store(&db->visible, superblock->commit);
     db->lsn = superblock->lsn;
     TRY(sdb__keyspaces_load(db));
     log_id = superblock->log_id;
