@@ -27,7 +27,7 @@
 #include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
-enum { GATHER_PART = 2 };
+enum { GATHER_PART = 2, GATHER_NS = 2000000 }; /* of a sync's time, and at most so long */
 
 void sdb__wal_group_reason(char out_reason[512])
 {
@@ -161,7 +161,9 @@ static bool gather_locked(struct wal *wal, uint64_t *until)
 
     if (wal->waiting >= wal->crowd) return false;
     now = sdb__clock_now_ns();
-    if (!*until) *until = now + wal->sync_ns / GATHER_PART;
+    if (!*until)
+        *until = now + (wal->sync_ns / GATHER_PART < GATHER_NS ? wal->sync_ns / GATHER_PART
+                                                                : GATHER_NS);
     if (now >= *until) return false;
     pthread_mutex_unlock(&wal->mutex);
     (void)sched_yield();

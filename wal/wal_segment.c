@@ -163,7 +163,7 @@ static sdb_status make_reused(struct wal *wal, struct wal_segment *spare, uint64
     spare->number = number;
     spare->first_lsn = first_lsn;
     spare->next = NULL;
-    spare->dirty = false;
+    spare->dirty = spare->fresh = false;
     spare->archived = false;
     status = sdb__io_open(wal->io, to, IO_OPEN_WRITE, &spare->file);
     if (status == SDB_OK && !MUTANT(reused_segment_keeps_its_header)) status = finish(wal, spare);

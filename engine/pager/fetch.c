@@ -19,8 +19,10 @@
 #include "engine/base/status.h"
 #include "engine/pager/pool.h"
 
-/* A frame, and where the page's bytes are to be read from. */
-static sdb_status prepare(struct pager *p, struct fetch *f)
+enum { FETCHING_PART = 4 }; /* of the frames, those that fetches may have at once */
+
+/* Where the page's bytes are to be read from. */
+static sdb_status find_place(struct pager *p, struct fetch *f)
 {
     (void)pthread_mutex_lock(&p->map_lock);
     f->entry = sdb__map_get(&p->map, f->id);
@@ -29,12 +31,16 @@ static sdb_status prepare(struct pager *p, struct fetch *f)
         return FAIL(SDB_CORRUPT, "%s: page %llu is referred to, but there is no such page: run "
                     "sdb check, restore a backup", sdb__io_path(p->options.file),
                     (unsigned long long)f->id);
-    TRY(sdb__pool_frame(p, f->id, &f->frame));
+    return SDB_OK;
+}
+
+/* The read into the frame. */
+static void describe(struct pager *p, struct fetch *f)
+{
     f->op = (struct io_op){.file = p->options.file, .kind = IO_READ,
                            .memory = frame_data(p, f->frame),
                            .size = (size_t)place_bytes(f->entry.place),
                            .offset = place_offset(f->entry.place)};
-    return SDB_OK;
 }
 
 /* Turns packed bytes that were read into the page. *out_wrong: NULL, or why that cannot be. */
@@ -88,9 +94,11 @@ sdb_status sdb__fetch_latched(struct pager *p, uint64_t id, uint64_t word, uint6
 {
     struct fetch f = {.id = id, .word = word};
     struct io_queue *queue;
-    sdb_status status = prepare(p, &f);
+    sdb_status status = find_place(p, &f);
 
+    if (status == SDB_OK) status = sdb__pool_frame(p, id, &f.frame);
     if (status == SDB_OK) {
+        describe(p, &f);
         status = sdb__pool_queue_get(p, &queue);
         if (status == SDB_OK) {
             status = sdb__io_read(queue, f.op.file, f.op.memory, f.op.size, f.op.offset);
@@ -110,13 +118,26 @@ sdb_status sdb__fetch_begin(struct pager *p, uint64_t id, struct fetch *f,
                             enum fetch_answer *out_answer)
 {
     uint64_t word;
+    bool taken = false;
+    sdb_status status;
 
     TRY(sdb__pool_judge_id(p, id));
     word = atomic_load_explicit(&p->words[id], memory_order_relaxed);
     *out_answer = word & WORD_EXCLUSIVE ? FETCH_BUSY : FETCH_HERE;
     if (word & (WORD_FRAME_MASK | WORD_EXCLUSIVE)) return SDB_OK;
+    *out_answer = FETCH_BUSY;
     f->id = id;
-    TRY(prepare(p, f));
+    TRY(find_place(p, f));
+    if (atomic_fetch_add(&p->fetching, 1) >= frames_live(p) / FETCHING_PART) {
+        atomic_fetch_sub(&p->fetching, 1);
+        return SDB_OK;
+    }
+    status = sdb__pool_try_frame(p, id, &taken, &f->frame);
+    if (!taken) {
+        atomic_fetch_sub(&p->fetching, 1);
+        return status;
+    }
+    describe(p, f);
     *out_answer = FETCH_BEGUN;
     return SDB_OK;
 }
@@ -146,6 +167,7 @@ sdb_status sdb__fetch_end(struct pager *p, struct fetch *f)
 {
     sdb_status status;
 
+    atomic_fetch_sub(&p->fetching, 1);
     if (!latch_absent(p, f)) {
         sdb__pool_frame_return(p, f->frame);
         return SDB_OK;

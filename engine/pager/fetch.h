@@ -4,7 +4,8 @@
  *
  *     sdb__fetch_begin(pager, id, &fetch, &answer)
  *       FETCH_HERE   the page is in memory
- *       FETCH_BUSY   somebody has it latched exclusively: it is being read, or changed
+ *       FETCH_BUSY   somebody has it latched exclusively: it is being read, or changed; or fetches,
+ *                    which hold frames, have a quarter of the cache already, or all of it is in use
  *       FETCH_BEGUN  submit fetch.op to a queue; when it has come back: sdb__fetch_end
  *
  * Between begin and end the page is as absent as before, and nothing is latched: others may bring

@@ -23,6 +23,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
 enum { QUEUE_DEPTH = 64, EVICT_PATIENCE_MS = 10000, FOLDS_A_ROUND = 16 };
@@ -134,25 +135,36 @@ static size_t prepare_writes(struct pager *p, const uint32_t *frames, size_t cou
     return count;
 }
 
-/* Enters what was written in the map. Returns how many were entered. */
+/*
+ * Enters what was written in the map, and gives the place of what somebody else, who had it latched
+ * shared too, has written and entered meanwhile back: a checkpoint may name the place that is
+ * entered already. Returns how many were dealt with.
+ */
 static size_t enter_writes(struct pager *p, const uint32_t *frames, size_t count,
                            const struct map_entry *entries)
 {
-    size_t i;
+    size_t i, entered = 0;
 
     (void)pthread_mutex_lock(&p->map_lock);
     for (i = 0; i < count; i++) {
         struct frame *frame = &p->frames[frames[i]];
 
+        if (!atomic_load_explicit(&frame->dirty, memory_order_relaxed) &&
+            !MUTANT(page_entered_twice)) {
+            sdb__space_give(&p->map.space, place_first(entries[i].place),
+                            place_blocks(entries[i].place));
+            continue;
+        }
         if (sdb__map_set(&p->map, atomic_load_explicit(&frame->id, memory_order_relaxed),
                          entries[i], atomic_load_explicit(&frame->epoch, memory_order_relaxed),
                          false) != SDB_OK)
             break;
         atomic_store_explicit(&frame->dirty, false, memory_order_relaxed);
+        entered++;
     }
     (void)pthread_mutex_unlock(&p->map_lock);
-    atomic_fetch_sub_explicit(&p->dirty_count, i, memory_order_relaxed);
-    atomic_fetch_add_explicit(&p->written, i, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&p->dirty_count, entered, memory_order_relaxed);
+    atomic_fetch_add_explicit(&p->written, entered, memory_order_relaxed);
     return i;
 }
 
@@ -308,27 +320,31 @@ static bool evict(struct pager *p, uint64_t id, uint32_t *out_frame, sdb_status 
     return taken;
 }
 
+sdb_status sdb__pool_try_frame(struct pager *p, uint64_t id, bool *out_taken, uint32_t *out_frame)
+{
+    sdb_status status = SDB_OK;
+
+    (void)pthread_mutex_lock(&p->pool_lock);
+    *out_taken = take_free(p, id, out_frame);
+    (void)pthread_mutex_unlock(&p->pool_lock);
+    if (!*out_taken) *out_taken = evict(p, id, out_frame, &status);
+    return *out_taken ? SDB_OK : status;
+}
+
 sdb_status sdb__pool_frame(struct pager *p, uint64_t id, uint32_t *out_frame)
 {
     uint64_t deadline = 0;
     bool taken;
 
-    (void)pthread_mutex_lock(&p->pool_lock);
-    taken = take_free(p, id, out_frame);
-    (void)pthread_mutex_unlock(&p->pool_lock);
-    while (!taken) {
-        sdb_status status;
-
-        taken = evict(p, id, out_frame, &status);
-        if (taken) break;
-        if (status != SDB_OK) return status;
+    for (;;) {
+        TRY(sdb__pool_try_frame(p, id, &taken, out_frame));
+        if (taken) return SDB_OK;
         if (!deadline) deadline = sdb__clock_now_ns() + EVICT_PATIENCE_MS * UINT64_C(1000000);
         if (sdb__clock_now_ns() > deadline)
             return FAIL(SDB_LIMIT, "all %u page frames of the cache are in use at once: open the "
                         "database with a larger cache", p->frame_count);
         (void)sched_yield();
     }
-    return SDB_OK;
 }
 
 /* Writes dirty pages out, leaving them in memory, until `least` frames are clean or free. */

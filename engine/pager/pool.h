@@ -85,6 +85,7 @@ struct pager {
     struct pack_rooms rooms;
 
     _Atomic uint64_t dirty_count, evicted, written;
+    _Atomic uint32_t fetching; /* frames of fetches that have begun and not ended */
     struct counters counters[POOL_SHARDS];
 };
 
@@ -142,6 +143,9 @@ SDB_MUST_USE sdb_status sdb__pool_write(struct pager *p, const uint32_t *frames,
 
 /* A frame that holds no page, for page `id`, evicting if need be. */
 SDB_MUST_USE sdb_status sdb__pool_frame(struct pager *p, uint64_t id, uint32_t *out_frame);
+/* The same without waiting: *out_taken false, all that could leave are in use just now. */
+SDB_MUST_USE sdb_status sdb__pool_try_frame(struct pager *p, uint64_t id, bool *out_taken,
+                                            uint32_t *out_frame);
 /* Gives a frame back whose page has ended, or did not come. */
 void sdb__pool_frame_return(struct pager *p, uint32_t frame);
 
