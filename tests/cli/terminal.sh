@@ -32,6 +32,12 @@ typed()
             printf '%b' "$keys"
             sleep 0.3
         done
+        # Ending now would hang the terminal up while the program may still write to it.
+        waited=0
+        until grep -q 'left with' .out || [ "$waited" -gt 300 ]; do
+            sleep 0.1
+            waited=$((waited + 1))
+        done
     } | { script -qec "'$sdb' $file" /dev/null; echo "left with $?"; } >.out 2>&1
     out=$(tr -d '\r' <.out)
 }

@@ -4,7 +4,8 @@
  * database runs random transactions and now and then breaks a rule; a search that tries every order
  * of beginnings and commits says whether a database of the level could have answered so. For lists,
  * of which the last transaction reads all, both must agree; for registers, whose order is not
- * always known, what the checker finds must be wrong. SEED repeats a run, ROUNDS makes it longer.
+ * always known, what the checker finds must be wrong. SEED repeats a run, HISTORIES makes it
+ * longer.
  */
 #include "tests/histories/judge_fixture.h"
 
@@ -327,7 +328,7 @@ START_TEST(lists_are_wrong_exactly_when_no_order_explains_them)
     uint64_t seed = number("SEED", 51);
 
     printf("prop_txn_checker: SEED=%llu\n", (unsigned long long)seed);
-    compare(false, seed, (unsigned)number("ROUNDS", 6000));
+    compare(false, seed, (unsigned)number("HISTORIES", 6000));
 }
 END_TEST
 
@@ -336,7 +337,7 @@ START_TEST(registers_that_are_found_wrong_are_explained_by_no_order)
     uint64_t seed = number("SEED", 52);
 
     printf("prop_txn_checker: SEED=%llu\n", (unsigned long long)seed);
-    compare(true, seed, (unsigned)number("ROUNDS", 6000));
+    compare(true, seed, (unsigned)number("HISTORIES", 6000));
 }
 END_TEST
 
