@@ -225,9 +225,33 @@ void sdb__pool_give_id_locked(struct pager *p, uint64_t id)
         p->free_ids[p->free_id_count++] = (uint32_t)id;
 }
 
+/*
+ * Latches the word of a new page exclusively, with its frame. Somebody who knows the id from an
+ * earlier life may have it latched just now, until he learns that there is no such page.
+ */
+static void publish_new(struct pager *p, uint64_t id, uint32_t frame)
+{
+    uint64_t word = atomic_load_explicit(&p->words[id], memory_order_relaxed);
+    unsigned round = 0;
+
+    if (MUTANT(new_page_ignores_a_latch)) {
+        atomic_store_explicit(&p->words[id], word | ((uint64_t)frame + 1) | WORD_EXCLUSIVE,
+                              memory_order_release);
+        return;
+    }
+    while ((word & WORD_EXCLUSIVE) ||
+           !atomic_compare_exchange_weak_explicit(
+               &p->words[id], &word, word | ((uint64_t)frame + 1) | WORD_EXCLUSIVE,
+               memory_order_acq_rel, memory_order_relaxed)) {
+        wait_round(&round);
+        word = atomic_load_explicit(&p->words[id], memory_order_relaxed);
+    }
+    assert(!(word & WORD_FRAME_MASK));
+}
+
 sdb_status sdb__pager_page_new(struct pager *p, struct page *out_page)
 {
-    uint64_t id, word;
+    uint64_t id;
     uint32_t frame;
     struct frame *f;
     sdb_status status;
@@ -246,10 +270,7 @@ sdb_status sdb__pager_page_new(struct pager *p, struct page *out_page)
     atomic_fetch_add_explicit(&p->dirty_count, 1, memory_order_relaxed);
     atomic_store_explicit(&f->epoch, atomic_load(&p->epoch), memory_order_relaxed);
     atomic_store_explicit(&f->id, id, memory_order_relaxed);
-    word = atomic_load_explicit(&p->words[id], memory_order_relaxed);
-    assert(!(word & WORD_FRAME_MASK));
-    atomic_store_explicit(&p->words[id], word | ((uint64_t)frame + 1) | WORD_EXCLUSIVE,
-                          memory_order_release);
+    publish_new(p, id, frame);
     *out_page = (struct page){frame_data(p, frame), id};
     return SDB_OK;
 }

@@ -47,7 +47,8 @@ sdb_status sdb__pack_room_new(const sdb_allocator *allocator, uint32_t page_size
     room->page_size = page_size;
     room->memory = sdb__mem_alloc(allocator, (size_t)(PACK_PAGES + 1) * page_size + ALIGNMENT);
     room->lz4 = sdb__mem_alloc(allocator, (size_t)LZ4_sizeofState());
-    if (!room->memory || !room->lz4) {
+    room->unzstd = ZSTD_createDCtx();
+    if (!room->memory || !room->lz4 || !room->unzstd) {
         sdb__pack_room_free(room);
         return SDB_NOMEM;
     }
@@ -130,8 +131,6 @@ const char *sdb__unpack(struct pack_room *room, uint8_t *memory, size_t size)
 
         if (answer > 0) made = (size_t)answer;
     } else if (algorithm == PACK_ZSTD) {
-        if (!room->unzstd) room->unzstd = ZSTD_createDCtx();
-        if (!room->unzstd) return "no memory to unpack it";
         made = ZSTD_decompressDCtx(room->unzstd, memory, room->page_size, room->spare, packed);
     } else {
         return "packed in an unknown way";

@@ -238,12 +238,16 @@ SDB_API SDB_MUST_USE sdb_status sdb_vacuum(sdb_db *db, unsigned flags, sdb_progr
 /* Where sdb_restore takes the log from, and where it stops. Zero in any field: not given. */
 typedef struct sdb_restore_options {
     size_t size;                /* sizeof(sdb_restore_options), set by the caller */
-    const char *archive_folder; /* as in sdb_options */
+    /*
+     * As in sdb_options. It must hold one history: after an old copy was put in place of the
+     * database, or a log was discarded, archive to another folder from then on.
+     */
+    const char *archive_folder;
     const char *log_folder;     /* what a crash left: "-wal" folder of a database not open now */
     /* The last commit that is restored is the last one before the first that … */
     uint64_t until_lsn;         /* … begins at this LSN or behind it */
     uint64_t until_commit;      /* … has a larger number */
-    uint64_t until_ms;          /* … was made later (Unix milliseconds) */
+    uint64_t until_ms;          /* … was made later (Unix milliseconds), or of all there are */
     uint64_t cache_bytes;       /* default 256 MiB */
     sdb_open_progress_fn progress; /* as in sdb_options */
     void *progress_context;

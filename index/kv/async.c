@@ -19,7 +19,7 @@
 #include "engine/pager/fetch.h"
 #include "index/kv/txn.h"
 
-enum { HERE_MOST = 8, PAUSE_NS = 20000, SENTENCE = 512 };
+enum { HERE_MOST = 8, BUSY_MOST = 64, PAUSE_NS = 20000, SENTENCE = 512 };
 
 struct get {
     struct get *next; /* in its list */
@@ -29,6 +29,7 @@ struct get {
     struct fetch fetch;
     uint64_t missing;   /* the page it waits for; PAGE_NONE: none */
     bool flies;         /* its fetch is in flight */
+    unsigned busy;      /* how often a missing page could not be asked for, with none in flight */
     unsigned here;      /* how often a missing page was there after all */
     sdb_get_result result;
 };
@@ -142,6 +143,8 @@ static enum asked ask(struct sdb_get_queue *q, struct get *get, sdb_status *out_
     if (*out_status != SDB_OK) return ASKED_FAILED;
     if (answer == FETCH_HERE) return ASKED_HERE;
     if (answer == FETCH_BUSY) {
+        /* Nothing of ours will free a frame; who has them may never look at his queue. */
+        if (q->in_flight == 0 && ++get->busy > BUSY_MOST) return ASKED_FAILED;
         append(&q->waiting, get);
         return ASKED_AWAY;
     }
@@ -239,7 +242,7 @@ sdb_status sdb_get_async(sdb_get_queue *q, sdb_keyspace *keyspace, sdb_slice key
     sdb__copy_begin(&get->copying, keyspace, (struct bytes){get->key.data, get->key.size}, buffer,
                     capacity);
     get->missing = PAGE_NONE;
-    get->here = 0;
+    get->here = get->busy = 0;
     get->result = (sdb_get_result){.tag = tag};
     if (atomic_load_explicit(&keyspace->dropped, memory_order_acquire))
         end(q, get, FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name));

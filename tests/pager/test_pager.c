@@ -5,6 +5,9 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
+#include <pthread.h>
+
+#include "engine/base/clock.h"
 #include "engine/pager/fetch.h"
 #include "tests/pager/pager_fixture.h"
 
@@ -211,6 +214,39 @@ START_TEST(what_was_read_before_a_change_is_not_taken_for_the_page)
 }
 END_TEST
 
+static void *make_one(void *context)
+{
+    struct page *page = context;
+
+    OK(sdb__pager_page_new(rig.pager, page));
+    return NULL;
+}
+
+START_TEST(a_new_page_waits_for_who_knew_its_number_before)
+{
+    struct page page;
+    pthread_t maker;
+    uint64_t word;
+
+    make_pages(5);
+    OK(rig_free(&rig, 3));
+    /* Somebody latches what was page 3, and has not yet learnt that there is none. */
+    word = atomic_load(&rig.pager->words[3]);
+    ck_assert(!(word & (WORD_FRAME_MASK | WORD_EXCLUSIVE)));
+    atomic_store(&rig.pager->words[3], word | WORD_EXCLUSIVE);
+    ck_assert_int_eq(pthread_create(&maker, NULL, make_one, &page), 0);
+    sdb__clock_sleep_ns(20000000);
+    atomic_store(&rig.pager->words[3], word);
+    (void)pthread_join(maker, NULL);
+    ck_assert_uint_eq(page.id, 3);
+    memset(page.data, 7, rig.page_size);
+    sdb__pager_unlatch_exclusive(rig.pager, &page);
+    OK(sdb__pager_latch_shared(rig.pager, 3, &page));
+    ck_assert_uint_eq(page.data[100], 7);
+    sdb__pager_unlatch_shared(rig.pager, &page);
+}
+END_TEST
+
 START_TEST(free_blocks_at_the_end_go_back_to_the_file_system)
 {
     struct pager_stats stats;
@@ -377,6 +413,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, a_reserve_leaves_frames_that_need_no_writing);
     tcase_add_test(tcase, latched_pages_stay_where_they_are);
     tcase_add_test(tcase, what_was_read_before_a_change_is_not_taken_for_the_page);
+    tcase_add_test(tcase, a_new_page_waits_for_who_knew_its_number_before);
     tcase_add_test(tcase, free_blocks_at_the_end_go_back_to_the_file_system);
     tcase_add_test(tcase, extents_of_any_size_come_back_by_their_ids);
     tcase_add_test(tcase, a_detached_extent_can_be_read_until_it_is_released);
