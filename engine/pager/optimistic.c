@@ -40,6 +40,7 @@ bool sdb__optimistic_begin(struct pager *p, uint64_t id, struct optimistic *out_
     if (!frame || (word & WORD_EXCLUSIVE)) return false;
     data = frame_data(p, (uint32_t)frame - 1);
     __builtin_prefetch(data);
+    __builtin_prefetch(data + p->page_size / 32); /* where a binary search of slots begins */
     __builtin_prefetch(data + p->page_size - 64);
     frame_touch(p, (uint32_t)frame - 1);
     *out_seen = (struct optimistic){data, id, word & WORD_SEEN};

@@ -276,9 +276,11 @@ static void trim(struct pager *p)
 
     while (p->free_count && frames_live(p) > POOL_FRAMES_LEAST &&
            frames_live(p) * frame_cost(p) + other > p->options.cache_bytes) {
-        uint32_t frame = p->free_frames[0]; /* at first, one that has never been touched */
+        /* At first, those at the arena's end, never touched: others lie in the midst of huge pages. */
+        uint32_t frame = p->free_frames[0];
 
-        p->free_frames[0] = p->free_frames[--p->free_count];
+        p->free_count--;
+        memmove(p->free_frames, p->free_frames + 1, p->free_count * sizeof *p->free_frames);
         (void)madvise(frame_data(p, frame), p->page_size, MADV_DONTNEED);
         atomic_fetch_add_explicit(&p->retired, 1, memory_order_relaxed);
     }

@@ -121,8 +121,8 @@ static bool try_get(const struct btree *tree, struct bytes key, btree_visit_fn v
 
     if (!descend(tree, tree->root, key, false, 0, missing, &leaf)) return false;
     n = seen_node(tree, &leaf);
-    if (!sdb__btree_holds(n, key, false)) return false;
     slot = sdb__node_search(n, key, &found);
+    if (!sdb__btree_holds(n, key, false)) return false;
     if (found) {
         value.data = node_payload(n, slot, &kind);
         memcpy(copy, value.data.data, value.data.size);
