@@ -276,7 +276,9 @@ static void trim(struct pager *p)
 
     while (p->free_count && frames_live(p) > POOL_FRAMES_LEAST &&
            frames_live(p) * frame_cost(p) + other > p->options.cache_bytes) {
-        /* At first, those at the arena's end, never touched: others lie in the midst of huge pages. */
+        /*
+         * At first, those at the arena's end, never touched: others lie in the midst of huge pages.
+         */
         uint32_t frame = p->free_frames[0];
 
         p->free_count--;
