@@ -186,13 +186,16 @@ bool tool_told_to_end(void)
     return caught == SIGTERM || caught == SIGHUP;
 }
 
-void tool_forget_interrupt(void)
-{
-    if (caught == SIGINT) caught = 0;
-}
-
 static int
     output_errno; /* of the first write to standard output that failed; 0: none, or not known */
+
+void tool_forget_interrupt(void)
+{
+    if (caught != SIGINT) return;
+    caught = 0;
+    clearerr(stdout); /* it may have come in the midst of a write, which then failed */
+    output_errno = 0;
+}
 
 void tool_output_failed(void)
 {
