@@ -291,8 +291,9 @@ struct walk {
 static struct bytes tail_of(struct walk *w, uint8_t *room)
 {
     size_t key_most = w->g->key_most, outer = w->leaf.outer_size;
-    struct bytes tail = {w->place.key.data + outer, w->place.key.size - outer};
+    struct bytes tail = w->place.key;
 
+    if (outer) tail = (struct bytes){tail.data + outer, tail.size - outer};
     if (w->place.layers > w->leaf.layers && tail.size > key_most) {
         memcpy(room, tail.data, key_most);
         room[key_most] = 0;
