@@ -24,9 +24,7 @@ enum { FETCHING_PART = 4 }; /* of the frames, those that fetches may have at onc
 /* Where the page's bytes are to be read from. */
 static sdb_status find_place(struct pager *p, struct fetch *f)
 {
-    (void)pthread_mutex_lock(&p->map_lock);
-    f->entry = sdb__map_get(&p->map, f->id);
-    (void)pthread_mutex_unlock(&p->map_lock);
+    f->entry = sdb__pool_entry(p, f->id);
     if (!place_is_page(f->entry.place))
         return FAIL(SDB_CORRUPT, "%s: page %llu is referred to, but there is no such page: run "
                     "sdb check, restore a backup", sdb__io_path(p->options.file),
@@ -153,9 +151,7 @@ static bool latch_absent(struct pager *p, struct fetch *f)
                                                  memory_order_acquire, memory_order_relaxed))
         return false;
     f->word = word;
-    (void)pthread_mutex_lock(&p->map_lock);
-    entry = sdb__map_get(&p->map, f->id);
-    (void)pthread_mutex_unlock(&p->map_lock);
+    entry = sdb__pool_entry(p, f->id);
     if (MUTANT(fetch_of_old_place_published) ||
         (entry.place == f->entry.place && entry.checksum == f->entry.checksum))
         return true;

@@ -12,6 +12,7 @@
  * Not here: bringing pages in (fetch.c), choosing victims (pool.c).
  */
 #include "engine/pager/fetch.h"
+#include "engine/pager/optimistic.h"
 #include "engine/pager/pool.h"
 
 #include <assert.h>
@@ -52,9 +53,9 @@ static void count(_Atomic uint64_t *counter, uint64_t by)
     atomic_store_explicit(counter, n + by, memory_order_relaxed);
 }
 
-void sdb__pool_count_hits(struct pager *p, uint64_t hits)
+void sdb__optimistic_count(struct pager *p, uint64_t pages)
 {
-    count(&my_counters(p)->hits, hits);
+    count(&my_counters(p)->hits, pages);
 }
 
 void sdb__pool_count_miss(struct pager *p)

@@ -22,16 +22,6 @@
 
 enum { PIECE = 1024 * 1024 };
 
-static struct map_entry entry_of(struct pager *p, uint64_t id)
-{
-    struct map_entry entry;
-
-    (void)pthread_mutex_lock(&p->map_lock);
-    entry = sdb__map_get(&p->map, id);
-    (void)pthread_mutex_unlock(&p->map_lock);
-    return entry;
-}
-
 void sdb__pager_place(struct pager *p, enum pager_placing placing)
 {
     (void)pthread_mutex_lock(&p->map_lock);
@@ -86,7 +76,8 @@ sdb_status sdb__pager_move_page(struct pager *p, uint64_t id)
     struct page page;
     sdb_status status = sdb__pager_latch_exclusive(p, id, &page);
 
-    if (status == SDB_CORRUPT && !place_is_page(entry_of(p, id).place)) return SDB_OK; /* gone */
+    if (status == SDB_CORRUPT && !place_is_page(sdb__pool_entry(p, id).place))
+        return SDB_OK; /* gone */
     if (status != SDB_OK) return status;
     status = sdb__pager_dirty(p, &page);
     sdb__pager_unlatch_exclusive(p, &page);
@@ -162,7 +153,7 @@ static sdb_status enter_copy(struct pager *p, uint64_t id, struct map_entry from
 
 sdb_status sdb__pager_move_extent(struct pager *p, uint64_t id)
 {
-    struct map_entry from = entry_of(p, id), to = from;
+    struct map_entry from = sdb__pool_entry(p, id), to = from;
     uint8_t *memory;
     struct io_queue *queue;
     sdb_status status;
@@ -182,7 +173,7 @@ sdb_status sdb__pager_move_extent(struct pager *p, uint64_t id)
     }
     sdb__mem_free(p->allocator, memory);
     if (status != SDB_END) return status;
-    if (entry_of(p, id).place != from.place) return SDB_OK; /* it went while it was read */
+    if (sdb__pool_entry(p, id).place != from.place) return SDB_OK; /* it went while it was read */
     return FAIL(SDB_CORRUPT, "%s: extent %llu at byte %llu is damaged (checksum): run sdb check, "
                 "restore a backup", sdb__io_path(p->options.file), (unsigned long long)id,
                 (unsigned long long)place_offset(from.place));

@@ -55,11 +55,6 @@ bool sdb__optimistic_holds(struct pager *p, const struct optimistic *seen)
            seen->word;
 }
 
-void sdb__optimistic_count(struct pager *p, uint64_t pages)
-{
-    sdb__pool_count_hits(p, pages);
-}
-
 sdb_status sdb__optimistic_fetch(struct pager *p, uint64_t id)
 {
     struct page page;

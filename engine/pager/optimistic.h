@@ -45,7 +45,7 @@ bool sdb__optimistic_begin(struct pager *pager, uint64_t id, struct optimistic *
 /* True: everything read from the page since begin was so. */
 bool sdb__optimistic_holds(struct pager *pager, const struct optimistic *seen);
 
-/* Counts `pages` optimistic reads that held as hits of the cache. */
+/* Counts `pages` optimistic reads that held as hits of the cache (latch.c, beside its own). */
 void sdb__optimistic_count(struct pager *pager, uint64_t pages);
 
 /* Brings a page into memory; what latching it says. */

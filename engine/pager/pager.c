@@ -203,11 +203,8 @@ bool sdb__pager_is_lame(const struct pager *p)
 
 uint64_t sdb__pager_page_bytes(struct pager *p, uint64_t id, bool *out_packed)
 {
-    uint64_t place;
+    uint64_t place = sdb__pool_entry(p, id).place;
 
-    (void)pthread_mutex_lock(&p->map_lock);
-    place = sdb__map_get(&p->map, id).place;
-    (void)pthread_mutex_unlock(&p->map_lock);
     *out_packed = place && place_kind(place) == PLACE_PACKED;
     return place ? place_bytes(place) : 0;
 }

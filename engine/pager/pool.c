@@ -84,6 +84,16 @@ sdb_status sdb__pool_take(struct pager *p, uint64_t bytes, enum place_kind kind,
     return status;
 }
 
+struct map_entry sdb__pool_entry(struct pager *p, uint64_t id)
+{
+    struct map_entry entry;
+
+    (void)pthread_mutex_lock(&p->map_lock);
+    entry = sdb__map_get(&p->map, id);
+    (void)pthread_mutex_unlock(&p->map_lock);
+    return entry;
+}
+
 void sdb__pool_untake(struct pager *p, uint64_t place)
 {
     (void)pthread_mutex_lock(&p->map_lock);

@@ -100,9 +100,7 @@ static inline void frame_touch(struct pager *p, uint32_t frame)
     policy_touch(&p->uses[frame]);
 }
 
-/* Counts pages that were found in memory. */
-void sdb__pool_count_hits(struct pager *p, uint64_t hits);
-/* Counts one that was not. */
+/* Counts a page that was not found in memory. */
 void sdb__pool_count_miss(struct pager *p);
 
 /* SDB_CORRUPT for a page number that there cannot be. */
@@ -132,6 +130,9 @@ void sdb__pool_room_put(struct pager *p, struct pack_room *room); /* NULL is all
 /* Blocks for `bytes`, or why not. */
 SDB_MUST_USE sdb_status sdb__pool_take(struct pager *p, uint64_t bytes, enum place_kind kind,
                                        uint64_t *out_place);
+/* What the map says of an id at this instant. */
+struct map_entry sdb__pool_entry(struct pager *p, uint64_t id);
+
 /* Undoes a take whose place nothing refers to yet. */
 void sdb__pool_untake(struct pager *p, uint64_t place);
 

@@ -218,17 +218,6 @@ sdb_status sdb__btree_enter(const struct btree *tree, struct part *part, unsigne
     return status;
 }
 
-/* The value in a leaf's slot, which is not a layer. */
-static struct btree_value value_at(struct node n, unsigned slot)
-{
-    enum node_kind kind;
-    struct bytes payload = node_payload(n, slot, &kind);
-
-    if (kind == NODE_INLINE) return (struct btree_value){.data = payload};
-    return (struct btree_value){.is_extent = true, .extent = get_u64(payload.data),
-                                .size = get_u64(payload.data + 8)};
-}
-
 sdb_status sdb__btree_get(const struct btree *tree, struct bytes key, btree_visit_fn visit,
                           void *context)
 {
@@ -264,7 +253,9 @@ sdb_status sdb__btree_get(const struct btree *tree, struct bytes key, btree_visi
             }
         }
         if (found && !part.is_long) {
-            struct btree_value value = value_at(n, slot);
+            enum node_kind kind;
+            struct bytes payload = node_payload(n, slot, &kind);
+            struct btree_value value = cell_value(kind, payload);
 
             status = visit(context, &value);
         } else {

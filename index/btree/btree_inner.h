@@ -12,6 +12,12 @@ static inline struct node node_of(const struct btree *tree, const struct page *p
     return (struct node){page->data, sdb__pager_page_size(tree->pager)};
 }
 
+/* The same of a page that is only looked at (optimistic.h). */
+static inline struct node seen_node(const struct btree *tree, const struct optimistic *seen)
+{
+    return (struct node){(uint8_t *)(uintptr_t)seen->data, sdb__pager_page_size(tree->pager)};
+}
+
 /*
  * A key on its way through layers: what is left of it, and whether it goes deeper than this tree.
  */

@@ -89,7 +89,7 @@ static bool try_read(const struct btree *tree, struct btree_place place, struct 
     struct node n;
 
     if (!sdb__btree_see_leaf(tree, here, before, &seen)) return false;
-    n = (struct node){(uint8_t *)(uintptr_t)seen.data, sdb__pager_page_size(tree->pager)};
+    n = seen_node(tree, &seen);
     *out_status = prepare(tree, leaf, place.key, 0);
     if (*out_status != SDB_OK) return true;
     leaf->slot = sdb__node_search(n, place.end ? here : place.key, &leaf->found);

@@ -20,11 +20,6 @@
 
 enum { TRIES = 16, INLINE_MOST = 0x3fff };
 
-static struct node seen_node(const struct btree *tree, const struct optimistic *seen)
-{
-    return (struct node){(uint8_t *)(uintptr_t)seen->data, sdb__pager_page_size(tree->pager)};
-}
-
 /*
  * Looks at a page. If it cannot be looked at, and `parent`, which leads to it, still holds: brings
  * it in, or with `missing` says that it is missing.
@@ -113,7 +108,8 @@ static bool try_get(const struct btree *tree, struct bytes key, btree_visit_fn v
 {
     uint8_t copy[INLINE_MOST];
     struct optimistic leaf;
-    struct btree_value value = {0};
+    struct bytes payload = {copy, 0};
+    struct btree_value value;
     enum node_kind kind = NODE_INLINE;
     struct node n;
     unsigned slot;
@@ -124,14 +120,12 @@ static bool try_get(const struct btree *tree, struct bytes key, btree_visit_fn v
     slot = sdb__node_search(n, key, &found);
     if (!sdb__btree_holds(n, key, false)) return false;
     if (found) {
-        value.data = node_payload(n, slot, &kind);
-        memcpy(copy, value.data.data, value.data.size);
-        value.data.data = copy;
+        payload = node_payload(n, slot, &kind);
+        memcpy(copy, payload.data, payload.size);
+        payload.data = copy;
     }
     if (!sdb__optimistic_holds(tree->pager, &leaf)) return false;
-    if (kind == NODE_EXTENT)
-        value = (struct btree_value){.is_extent = true, .extent = get_u64(copy),
-                                     .size = get_u64(copy + 8)};
+    value = cell_value(kind, payload);
     *out_status = visit(context, found ? &value : NULL);
     return sdb__optimistic_holds(tree->pager, &leaf);
 }

@@ -104,11 +104,13 @@ static sdb_status apply_in_order(sdb_db *db, const struct recover_batch *batch)
     return SDB_OK;
 }
 
-sdb_status sdb__recover_batch_apply(sdb_db *db, const struct recover_batch *batch,
-                                    sdb_status (*step)(void *context), void *context)
+static sdb_status apply_by_key(sdb_db *db, const struct recover_batch *batch,
+                               sdb_status (*step)(void *context), void *context)
 {
-    if (batch->in_order) TRY(apply_in_order(db, batch));
-    for (size_t i = 0; !batch->in_order && i < batch->count; i++) {
+    struct btree_run run = {0};
+    sdb_status status = SDB_OK;
+
+    for (size_t i = 0; status == SDB_OK && i < batch->count; i++) {
         const struct placed *p = &batch->placed[i];
         bool replaced = i + 1 < batch->count && sdb__placed_same_key(p, p + 1) &&
                         op_replaces((enum op_code)(*p[1].at & ~OP_SUPERSEDED));
@@ -119,9 +121,23 @@ sdb_status sdb__recover_batch_apply(sdb_db *db, const struct recover_batch *batc
             __builtin_prefetch(p[AHEAD].at + 64);
         }
         if (!replaced)
-            TRY(sdb__apply(db, p->at, p->size, batch->first_commit + p->rank, false, NULL));
-        if (i % RECOVER_STEP == RECOVER_STEP - 1) TRY(step(context));
+            status = sdb__apply_run(db, p->at, p->size, batch->first_commit + p->rank, false, NULL,
+                                    &run);
+        if (status != SDB_OK || i % RECOVER_STEP != RECOVER_STEP - 1) continue;
+        sdb__btree_run_end(&run); /* nothing stays latched while others are told */
+        status = step(context);
     }
+    sdb__btree_run_end(&run);
+    return status;
+}
+
+sdb_status sdb__recover_batch_apply(sdb_db *db, const struct recover_batch *batch,
+                                    sdb_status (*step)(void *context), void *context)
+{
+    if (batch->in_order)
+        TRY(apply_in_order(db, batch));
+    else
+        TRY(apply_by_key(db, batch, step, context));
     if (batch->commits) db->last_commit = batch->first_commit + batch->commits - 1;
     db->recovered_commits += batch->commits;
     return step(context);

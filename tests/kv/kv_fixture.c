@@ -202,6 +202,14 @@ void kv_expect(sdb_keyspace *keyspace, const char *key, const char *value)
     sdb_txn_abort(txn);
 }
 
+sdb_txn *kv_begin(sdb_db *db, unsigned flags)
+{
+    sdb_txn *txn;
+
+    OK(sdb_txn_begin(db, flags, &txn));
+    return txn;
+}
+
 void kv_put_text(sdb_keyspace *keyspace, const char *key, const char *value)
 {
     OK(sdb_put(NULL, keyspace, kv_slice(key), kv_slice(value)));

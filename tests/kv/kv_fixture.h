@@ -104,6 +104,8 @@ void kv_check_sound(sdb_db *db);
 void kv_check_file_sound(struct io *io);
 /* The value of a key in a fresh transaction is this text; NULL: there is none. */
 void kv_expect(sdb_keyspace *keyspace, const char *key, const char *value);
+/* A transaction that has begun. */
+sdb_txn *kv_begin(sdb_db *db, unsigned flags);
 void kv_put_text(sdb_keyspace *keyspace, const char *key, const char *value);
 
 /* A new folder under TMPDIR; path of a name in it. Ended by kv_folder_remove. */

@@ -35,18 +35,12 @@ static void teardown(void)
 
 static sdb_txn *begin(void)
 {
-    sdb_txn *txn;
-
-    OK(sdb_txn_begin(db, level, &txn));
-    return txn;
+    return kv_begin(db, level);
 }
 
 static sdb_txn *begin_read(void)
 {
-    sdb_txn *txn;
-
-    OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
-    return txn;
+    return kv_begin(db, SDB_TXN_READ);
 }
 
 static bool serializable(void)

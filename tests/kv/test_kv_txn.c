@@ -45,10 +45,7 @@ static void lose_power(void)
 
 static sdb_txn *begin(unsigned flags)
 {
-    sdb_txn *txn;
-
-    OK(sdb_txn_begin(db, flags, &txn));
-    return txn;
+    return kv_begin(db, flags);
 }
 
 static void put(sdb_txn *txn, const char *key, const char *value)

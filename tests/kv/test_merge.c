@@ -49,10 +49,7 @@ static void lose_power(void)
 
 static sdb_txn *begin(unsigned flags)
 {
-    sdb_txn *txn;
-
-    OK(sdb_txn_begin(db, flags, &txn));
-    return txn;
+    return kv_begin(db, flags);
 }
 
 static sdb_slice number(int64_t n)

@@ -34,10 +34,7 @@ static void teardown(void)
 
 static sdb_txn *begin(void)
 {
-    sdb_txn *txn;
-
-    OK(sdb_txn_begin(db, SDB_TXN_WRITE | SDB_TXN_SERIALIZABLE, &txn));
-    return txn;
+    return kv_begin(db, SDB_TXN_WRITE | SDB_TXN_SERIALIZABLE);
 }
 
 /* Changes a key behind the transaction's back, then commits it. */
