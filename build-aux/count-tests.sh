@@ -42,6 +42,9 @@ for test in "$@"; do
         echo "failed: $test ended with $result and says nothing of it in its log"
     elif test "$bad" -ne 0; then
         echo "failed: $test: $bad"
+        # What they say: the claims that do not hold, with what follows them, and Check's lines.
+        grep -E -A 12 '^not ok |^[^ ]+:[0-9]+:[FE]:' "$log" | cut -c 1-200 | head -n 60 |
+            sed 's/^/   | /'
     fi
     passed=$((passed + good))
     failed=$((failed + bad))

@@ -2,9 +2,9 @@
 /*
  * lineedit.c
  *
- * Idea: libedit reads its bytes through a function of ours, so that Ctrl-C gives the line up at
- *   once
- * instead of being tried again, and a new window size is taken over.
+ * Idea: libedit reads its bytes through a function of ours, so that a new window size is taken over.
+ *   While a line is edited Ctrl-C is a key and no signal: it gives the line up wherever the shell
+ *   runs, also under a parent that ignores or blocks SIGINT, or without a controlling terminal.
  * Invariants: I1 the terminal is in its normal mode whenever this is not within lineedit_read. I2
  *   the history is a file of mode 0600, at most HISTORY_LINES lines.
  * Source: editline(3).
@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -47,7 +48,9 @@ struct lineedit {
     lineedit_complete_fn complete;
     void *context;
     const char *prompt;
-    char *path; /* of the history, or NULL */
+    char *path;     /* of the history, or NULL */
+    bool begun;     /* a character of the line that is edited was asked for */
+    cc_t interrupt; /* the key that gives the line up; _POSIX_VDISABLE: none */
 };
 
 static volatile sig_atomic_t resized;
@@ -66,12 +69,36 @@ static char *prompt_of(EditLine *el)
     return (char *)(uintptr_t)edit->prompt;
 }
 
+/*
+ * libedit has set its mode for editing, in which the key for SIGINT still makes a signal: it shall
+ * come as the byte it is. libedit sets the mode for commands itself when the line is done.
+ */
+static void take_interrupt_key(struct lineedit *edit)
+{
+    struct termios mode;
+
+    edit->begun = true;
+    edit->interrupt = _POSIX_VDISABLE;
+    if (tcgetattr(STDIN_FILENO, &mode) != 0) return;
+    edit->interrupt = mode.c_cc[VINTR];
+    mode.c_cc[VINTR] = _POSIX_VDISABLE;
+    (void)tcsetattr(STDIN_FILENO, TCSANOW, &mode);
+}
+
 /* One byte from the terminal. 1, 0 at the end, -1 when interrupted or failed. */
 static int read_byte(EditLine *el, char *out)
 {
+    struct lineedit *edit = NULL;
+
+    (void)el_get(el, EL_CLIENTDATA, &edit);
+    if (!edit->begun) take_interrupt_key(edit);
     for (;;) {
         ssize_t got = read(STDIN_FILENO, out, 1);
 
+        if (got == 1 && edit->interrupt != _POSIX_VDISABLE && (cc_t)*out == edit->interrupt) {
+            tool_interrupt();
+            return -1;
+        }
         if (got >= 0) return (int)got;
         if (errno != EINTR || tool_interrupted()) return -1;
         if (resized) {
@@ -222,6 +249,7 @@ enum lineedit_answer lineedit_read(struct lineedit *edit, const char *prompt, st
     int size = 0;
 
     edit->prompt = prompt;
+    edit->begun = false;
     line = el_gets(edit->el, &size);
     if (!line || size <= 0) {
         (void)fputc('\n', stdout);

@@ -151,15 +151,21 @@ static void take_signal(int number, const struct sigaction *action)
 }
 
 /*
- * Ctrl-C at a prompt is a key like any other, so it is taken even when SIGINT came ignored: a
- * script's background jobs get it so, and a terminal may well be opened below one.
+ * The interactive shell takes SIGINT even when it came ignored or blocked: a script's background
+ * jobs get it so, and a terminal may well be opened below one.
  */
 static void take_interrupt(bool interactive, const struct sigaction *action)
 {
-    if (interactive)
-        (void)sigaction(SIGINT, action, NULL);
-    else
+    sigset_t interrupt;
+
+    if (!interactive) {
         take_signal(SIGINT, action);
+        return;
+    }
+    (void)sigemptyset(&interrupt);
+    (void)sigaddset(&interrupt, SIGINT);
+    (void)sigaction(SIGINT, action, NULL);
+    (void)pthread_sigmask(SIG_UNBLOCK, &interrupt, NULL);
 }
 
 void tool_catch_signals(bool interactive)
@@ -179,6 +185,11 @@ void tool_catch_signals(bool interactive)
 bool tool_interrupted(void)
 {
     return caught != 0;
+}
+
+void tool_interrupt(void)
+{
+    caught = SIGINT;
 }
 
 bool tool_told_to_end(void)

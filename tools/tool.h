@@ -58,6 +58,8 @@ void tool_catch_signals(bool interactive);
 bool tool_interrupted(void);
 /* True for a signal that asks the whole program to end. */
 bool tool_told_to_end(void);
+/* As if SIGINT had come: for Ctrl-C that is read as a key. */
+void tool_interrupt(void);
 void tool_forget_interrupt(void);
 
 /* To be called right after a write to standard output failed: keeps errno for the message. */

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "engine/base/status.h"
+#include "engine/base/thread.h"
 
 void sdb__worker_init(struct worker *w)
 {
@@ -88,7 +89,7 @@ bool sdb__worker_start(struct worker *w, uint64_t interval_ms, work_fn work, voi
     w->interval_ns = interval_ms * UINT64_C(1000000);
     w->work = work;
     w->context = context;
-    w->started = pthread_create(&w->thread, NULL, worker_main, w) == 0;
+    w->started = sdb__thread_start(&w->thread, worker_main, w);
     return w->started;
 }
 

@@ -23,6 +23,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/mutant.h"
 #include "engine/base/status.h"
+#include "engine/base/thread.h"
 #include "index/kv/recover_batch.h"
 #include "wal/wal_archive.h"
 
@@ -225,7 +226,7 @@ static sdb_status run_threads(struct recovery *r)
     sdb_status status = SDB_OK;
     pthread_t reader;
 
-    if (pthread_create(&reader, NULL, reader_main, r) != 0)
+    if (!sdb__thread_start(&reader, reader_main, r))
         return FAIL(SDB_NOMEM, "cannot start a thread to read the log: open with "
                     "SDB_OPEN_NO_THREADS, or allow more threads");
     while (status == SDB_OK && take(r)) {
