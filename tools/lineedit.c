@@ -2,9 +2,10 @@
 /*
  * lineedit.c
  *
- * Idea: libedit reads its bytes through a function of ours, so that a new window size is taken over.
- *   While a line is edited Ctrl-C is a key and no signal: it gives the line up wherever the shell
- *   runs, also under a parent that ignores or blocks SIGINT, or without a controlling terminal.
+ * Idea: libedit reads its bytes through a function of ours, so that a new window size is taken
+ *   over. While a line is edited Ctrl-C is a key and no signal: it gives the line up wherever the
+ *   shell runs, also under a parent that ignores or blocks SIGINT, or without a controlling
+ *   terminal.
  * Invariants: I1 the terminal is in its normal mode whenever this is not within lineedit_read. I2
  *   the history is a file of mode 0600, at most HISTORY_LINES lines.
  * Source: editline(3).
