@@ -24,7 +24,8 @@
 enum {
     STUB = 64, /* a body is not split for the sake of less room than this */
     MAP_ALIGN = 4096, /* segments are multiples of it */
-    MAP_STEP = 256 * 1024 /* bytes mapped at once */
+    MAP_STEP = 256 * 1024, /* bytes mapped at once */
+    BULK = 32 * 1024 /* a larger body is written: the kernel need not fetch what is written whole */
 };
 
 /* What of a body is still to be appended. */
@@ -33,6 +34,7 @@ struct remains {
     size_t offset; /* in *piece */
     uint64_t left; /* bytes */
     bool begun;
+    bool bulk; /* too large for the map */
 };
 
 /* Payload of the next record, given the segment's room; 0: nothing more goes into this segment. */
@@ -164,12 +166,12 @@ static bool ready_map_locked(struct wal *wal, size_t offset, size_t size)
 }
 
 /* Stores a sealed record, which stands in the buffer, through the map if that is possible. */
-static bool store_locked(struct wal *wal, size_t offset, size_t bytes)
+static bool store_locked(struct wal *wal, bool bulk, size_t offset, size_t bytes)
 {
     const struct wal_buffer *buffer = &wal->buffers[wal->active];
     struct wal_segment *segment;
 
-    if (!wal->mapping) return false;
+    if (!wal->mapping || bulk) return false;
     if (wal->written != wal->position && !MUTANT(map_overtakes_the_buffer)) return false;
     if (!ready_map_locked(wal, offset, bytes)) return false;
     segment = wal->current;
@@ -182,7 +184,7 @@ static bool store_locked(struct wal *wal, size_t offset, size_t bytes)
 }
 
 /* Seals the record whose payload stands in the buffer, and moves the position behind it. */
-static void put_locked(struct wal *wal, size_t payload, enum wal_kind kind)
+static void put_locked(struct wal *wal, size_t payload, enum wal_kind kind, bool bulk)
 {
     struct wal_buffer *buffer = &wal->buffers[wal->active];
     struct wal_segment *segment = wal->current;
@@ -196,7 +198,7 @@ static void put_locked(struct wal *wal, size_t payload, enum wal_kind kind)
 
     assert(offset + bytes <= segment->file_bytes);
     wal->stats.records++;
-    if (store_locked(wal, (size_t)offset, bytes)) return;
+    if (store_locked(wal, bulk, (size_t)offset, bytes)) return;
     if (!run || run->segment != segment) {
         assert(buffer->run_count < WAL_RUNS);
         run = &buffer->runs[buffer->run_count++];
@@ -235,7 +237,7 @@ static sdb_status next_segment_locked(struct wal *wal)
     assert(next);
     if (wal_segment_end(wal->current) - wal->position >= WAL_RECORD_HEADER) {
         TRY(make_room_locked(wal, WAL_RECORD_HEADER));
-        put_locked(wal, 0, WAL_KIND_CLOSE);
+        put_locked(wal, 0, WAL_KIND_CLOSE, false);
     }
     wal->current = next;
     wal->position = next->first_lsn;
@@ -263,7 +265,7 @@ static sdb_status append_record_locked(struct wal *wal, struct remains *r)
     copy_payload(wal->buffers[wal->active].data + wal->buffers[wal->active].used +
                      WAL_RECORD_HEADER,
                  r, payload);
-    put_locked(wal, payload, kind);
+    put_locked(wal, payload, kind, r->bulk);
     r->begun = true;
     if (last) atomic_store_explicit(&wal->end, wal->position, memory_order_release);
     return SDB_OK;
@@ -280,6 +282,7 @@ sdb_status sdb__wal_append(struct wal *wal, const struct wal_piece *pieces, size
             return FAIL(SDB_LIMIT, "a log body is larger than 2^64 bytes");
     }
     if (r.left == 0) return FAIL(SDB_INVALID, "a log body needs at least one byte");
+    r.bulk = r.left >= BULK;
     pthread_mutex_lock(&wal->mutex);
     status = reserve_locked(wal, r.left);
     while (status == SDB_OK && r.left) status = append_record_locked(wal, &r);

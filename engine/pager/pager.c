@@ -3,7 +3,8 @@
  * pager.c: opening, closing, pins, figures.
  *
  * Idea: address space is reserved for all the state words there could be and for all frames of the
- * cache; the system gives memory to what is touched.
+ * cache; the system gives memory to what is touched, which for a huge page takes so long (it is
+ * cleared) that a thread of the database's, if it has any, has it done ahead of the writers.
  * Invariants: I1 a pager that was opened writes nothing until a page is evicted or a checkpoint is
  * made.
  * Costs: opening reads the page map. Not here: what the pages mean.
@@ -18,8 +19,6 @@
 #include "engine/base/mem.h"
 #include "engine/base/status.h"
 
-enum { HUGE_PAGE = 2 * 1024 * 1024 };
-
 static const uint64_t words_wanted = UINT64_C(1) << 30, words_least = UINT64_C(1) << 16;
 
 static void *map_memory(size_t bytes)
@@ -28,6 +27,17 @@ static void *map_memory(size_t bytes)
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     return memory == MAP_FAILED ? NULL : memory;
+}
+
+static bool populate(void *memory, size_t bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+    return madvise(memory, bytes, MADV_POPULATE_WRITE) == 0;
+#else
+    (void)memory;
+    (void)bytes;
+    return false;
+#endif
 }
 
 /* Reserves state words: as many as the address space that we may have allows. */
@@ -58,7 +68,11 @@ static sdb_status make_frames(struct pager *p)
         return FAIL(SDB_NOMEM, "no address space for a cache of %zu bytes: ask for less",
                     p->arena_bytes);
     p->arena += OPTIMISTIC_APRON;
-    if (p->arena_bytes >= 8 * HUGE_PAGE) (void)madvise(p->arena, p->arena_bytes, MADV_HUGEPAGE);
+    p->arena_had = p->arena_bytes;
+    if (p->arena_bytes >= ARENA_AHEAD) {
+        (void)madvise(p->arena, p->arena_bytes, MADV_HUGEPAGE);
+        p->arena_had = 0;
+    }
     p->frames = sdb__mem_zalloc(p->allocator, p->frame_count, sizeof *p->frames);
     p->uses = sdb__mem_zalloc(p->allocator, p->frame_count, sizeof *p->uses);
     p->free_frames = sdb__mem_alloc(p->allocator, p->frame_count * sizeof *p->free_frames);
@@ -68,6 +82,25 @@ static sdb_status make_frames(struct pager *p)
     for (uint32_t i = 0; i < p->frame_count; i++) p->free_frames[i] = p->frame_count - 1 - i;
     p->free_count = p->frame_count;
     return SDB_OK;
+}
+
+bool sdb__pager_wants_memory(const struct pager *p)
+{
+    return atomic_load_explicit(&p->wants_memory, memory_order_relaxed);
+}
+
+/* One huge page at a time: the address space is locked meanwhile against maps being made. */
+void sdb__pager_prepare_memory(struct pager *p)
+{
+    size_t had = atomic_load_explicit(&p->arena_had, memory_order_relaxed), wanted, last;
+
+    if (!atomic_exchange_explicit(&p->wants_memory, false, memory_order_relaxed)) return;
+    last = (size_t)frames_live(p) * p->page_size / HUGE_PAGE * HUGE_PAGE;
+    wanted = had + ARENA_AHEAD < last ? had + ARENA_AHEAD : last;
+    while (had < wanted && populate(p->arena + had, HUGE_PAGE)) had += HUGE_PAGE;
+    /* Where there is no more to come, or the system cannot: nothing is asked for again. */
+    if (had < wanted || had == last) had = p->arena_bytes;
+    atomic_store_explicit(&p->arena_had, had, memory_order_relaxed);
 }
 
 static sdb_status pager_new(const struct pager_options *options, uint32_t page_size,

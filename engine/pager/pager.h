@@ -246,6 +246,13 @@ SDB_MUST_USE sdb_status sdb__pager_punch(struct pager *pager, uint64_t least,
 /* True when more than half of the frames are dirty: time for a checkpoint. */
 bool sdb__pager_wants_checkpoint(struct pager *pager);
 
+/*
+ * True when new pages will soon need memory that the system has not given yet.
+ * sdb__pager_prepare_memory asks for it; one thread at a time.
+ */
+bool sdb__pager_wants_memory(const struct pager *pager);
+void sdb__pager_prepare_memory(struct pager *pager);
+
 /* Milliseconds since 1970, for what people read; never for order. */
 uint64_t sdb__pager_now_ms(void);
 

@@ -298,12 +298,23 @@ static void trim(struct pager *p)
     }
 }
 
+/* Notes when frames come close to memory that is yet to be asked for. */
+static void look_ahead(struct pager *p, uint32_t frame)
+{
+    size_t end = ((size_t)frame + 1) * p->page_size + ARENA_AHEAD / 2;
+
+    if (end > atomic_load_explicit(&p->arena_had, memory_order_relaxed) &&
+        end < p->arena_bytes)
+        atomic_store_explicit(&p->wants_memory, true, memory_order_relaxed);
+}
+
 /* Takes a free frame for page `id`, if there is one. Under pool_lock. */
 static bool take_free(struct pager *p, uint64_t id, uint32_t *out_frame)
 {
     if (!p->free_count) return false;
     *out_frame = p->free_frames[--p->free_count];
     sdb__policy_insert(p->policy, *out_frame, id);
+    look_ahead(p, *out_frame);
     trim(p);
     return true;
 }

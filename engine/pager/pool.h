@@ -22,6 +22,7 @@
 #include "engine/pager/pager.h"
 
 enum { POOL_BATCH = 32, POOL_SHARDS = 16, POOL_FRAMES_LEAST = 64 };
+enum { HUGE_PAGE = 2 * 1024 * 1024, ARENA_AHEAD = 8 * HUGE_PAGE };
 
 #define WORD_FRAME_BITS 28
 #define WORD_FRAME_MASK ((UINT64_C(1) << WORD_FRAME_BITS) - 1)
@@ -51,6 +52,8 @@ struct pager {
     uint64_t word_limit;
     uint8_t *arena; /* frame_count frames, with OPTIMISTIC_APRON of memory on both sides */
     size_t arena_bytes;
+    _Atomic size_t arena_had; /* bytes at its beginning that have been asked of the system */
+    _Atomic bool wants_memory; /* frames are taken that lie close to the end of these */
     struct frame *frames;
     policy_uses *uses; /* of each frame, for the policy; apart, for readers touch nothing else */
     uint32_t frame_count;

@@ -103,7 +103,9 @@ sdb_status sdb__db_maybe_checkpoint(sdb_db *db)
     sdb_status status;
     struct wal *wal = atomic_load_explicit(&db->wal, memory_order_acquire);
 
-    if (wal && db->has_workers && sdb__wal_wants_segment(wal)) sdb__worker_wake(&db->log_keeper);
+    if (db->has_workers &&
+        ((wal && sdb__wal_wants_segment(wal)) || sdb__pager_wants_memory(db->pager)))
+        sdb__worker_wake(&db->keeper);
     if (!is_due(db)) return SDB_OK;
     if (!db->has_workers) {
         status = sdb__db_checkpoint(db, false);
@@ -157,13 +159,15 @@ static sdb_status make_checkpoint(void *context, bool woken)
     return woken ? sdb__db_checkpoint(db, false) : sdb__keyspaces_tidy(db);
 }
 
-static sdb_status keep_log(void *context, bool woken)
+/* What writers will need next, made ahead of them; syncs for GROUP. */
+static sdb_status keep_ready(void *context, bool woken)
 {
     sdb_db *db = context;
     struct wal *wal = atomic_load_explicit(&db->wal, memory_order_acquire);
 
     (void)woken;
     TRY(sdb__db_alive(db));
+    sdb__pager_prepare_memory(db->pager);
     if (!wal) return SDB_OK;
     (void)!sdb__wal_prepare(wal); /* a full disk is told to the commit that needs the room */
     if (atomic_exchange(&db->group_waiting, false) &&
@@ -179,7 +183,7 @@ sdb_status sdb__workers_start(sdb_db *db)
     if (db->readonly || db->is_memory || (db->options.flags & SDB_OPEN_NO_THREADS))
         return SDB_OK;
     db->has_workers = sdb__worker_start(&db->checkpointer, interval_ms, make_checkpoint, db) &&
-                      sdb__worker_start(&db->log_keeper, interval_ms, keep_log, db);
+                      sdb__worker_start(&db->keeper, interval_ms, keep_ready, db);
     if (db->has_workers) return SDB_OK;
     return FAIL(SDB_NOMEM, "cannot start threads for background work: open with "
                 "SDB_OPEN_NO_THREADS, or allow more threads");
@@ -187,7 +191,7 @@ sdb_status sdb__workers_start(sdb_db *db)
 
 void sdb__workers_stop(sdb_db *db)
 {
-    sdb__worker_stop(&db->log_keeper);
+    sdb__worker_stop(&db->keeper);
     sdb__worker_stop(&db->checkpointer);
     db->has_workers = false;
 }

@@ -121,7 +121,7 @@ struct sdb_db {
     sdb_changes *streams;
 
     struct worker checkpointer; /* makes checkpoints, frees dropped keyspaces */
-    struct worker log_keeper;   /* makes log segments ahead of need, syncs for GROUP */
+    struct worker keeper;   /* log segments and memory ahead of need, GROUP's syncs */
     bool has_workers;
 
     _Atomic uint64_t commits, conflicts, checkpoints, last_checkpoint_ms, log_waits;

@@ -113,12 +113,12 @@ static void init_locks(sdb_db *db)
     (void)pthread_mutex_init(&db->stream_lock, NULL);
     (void)pthread_cond_init(&db->snapshot_cond, NULL);
     sdb__worker_init(&db->checkpointer);
-    sdb__worker_init(&db->log_keeper);
+    sdb__worker_init(&db->keeper);
 }
 
 static void done_locks(sdb_db *db)
 {
-    sdb__worker_done(&db->log_keeper);
+    sdb__worker_done(&db->keeper);
     sdb__worker_done(&db->checkpointer);
     (void)pthread_cond_destroy(&db->snapshot_cond);
     (void)pthread_mutex_destroy(&db->stream_lock);
