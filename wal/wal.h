@@ -98,10 +98,11 @@ SDB_MUST_USE sdb_status sdb__wal_flush(struct wal *wal, uint64_t lsn);
 SDB_MUST_USE sdb_status sdb__wal_sync(struct wal *wal, uint64_t lsn);
 
 /*
- * Making segments ahead of need, by a thread beside the appender's: wants_segment is true while the
- * log is in the last one made; prepare then makes the next. An append that comes too early waits.
+ * Making segments, and maps of them, ahead of need, by one thread beside the appender's:
+ * wants_more is true while the log is in the last one made; prepare then makes the next. An append
+ * that comes too early waits, or makes its own.
  */
-bool sdb__wal_wants_segment(struct wal *wal);
+bool sdb__wal_wants_more(struct wal *wal);
 SDB_MUST_USE sdb_status sdb__wal_prepare(struct wal *wal);
 
 uint64_t sdb__wal_end(struct wal *wal);     /* LSN behind the last body appended */

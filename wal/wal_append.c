@@ -22,10 +22,7 @@
 #include "engine/base/status.h"
 
 enum {
-    STUB = 64, /* a body is not split for the sake of less room than this */
-    MAP_ALIGN = 4096, /* segments are multiples of it */
-    MAP_STEP = 256 * 1024, /* bytes mapped at once */
-    BULK = 32 * 1024 /* a larger body is written: the kernel need not fetch what is written whole */
+    STUB = 64 /* a body is not split for the sake of less room than this */
 };
 
 /* What of a body is still to be appended. */
@@ -34,7 +31,7 @@ struct remains {
     size_t offset; /* in *piece */
     uint64_t left; /* bytes */
     bool begun;
-    bool bulk; /* too large for the map */
+    bool bulk; /* written, not stored: the kernel need not fetch what is overwritten whole */
 };
 
 /* Payload of the next record, given the segment's room; 0: nothing more goes into this segment. */
@@ -73,15 +70,17 @@ static sdb_status add_segment_locked(struct wal *wal)
     return status;
 }
 
-bool sdb__wal_wants_segment(struct wal *wal)
+bool sdb__wal_wants_more(struct wal *wal)
 {
-    return atomic_load_explicit(&wal->wants_segment, memory_order_relaxed);
+    return atomic_load_explicit(&wal->wants_segment, memory_order_relaxed) ||
+           atomic_load_explicit(&wal->wants_window, memory_order_relaxed);
 }
 
 sdb_status sdb__wal_prepare(struct wal *wal)
 {
     sdb_status status = SDB_OK;
 
+    sdb__wal_map_prepare(wal); /* first: it is needed sooner, and had in less time */
     pthread_mutex_lock(&wal->mutex);
     if (wal->current == wal->tail && !wal->making && !wal->dead)
         status = add_segment_locked(wal);
@@ -142,41 +141,18 @@ static sdb_status make_room_locked(struct wal *wal, size_t need)
     }
 }
 
-/*
- * Sees to it that file bytes [offset, offset + size) of the current segment are mapped: a piece of
- * the file at a time, so that the log takes little of the process' memory. False: they cannot be,
- * for whatever reason: records are written then, and what is wrong shows there.
- */
-static bool ready_map_locked(struct wal *wal, size_t offset, size_t size)
-{
-    struct wal_segment *segment = wal->current;
-    size_t from = offset / MAP_ALIGN * MAP_ALIGN, end = offset + size;
-
-    if (segment->unmappable) return false;
-    if (segment->map && end <= segment->map_from + segment->map_size) return true;
-    sdb__io_unmap(segment->map, segment->map_size);
-    segment->map = NULL;
-    if (end < from + MAP_STEP) end = from + MAP_STEP;
-    if (end > segment->file_bytes) end = (size_t)segment->file_bytes;
-    segment->map_from = from;
-    segment->map_size = (end + MAP_ALIGN - 1) / MAP_ALIGN * MAP_ALIGN - from;
-    segment->unmappable = sdb__io_map(segment->file, from, segment->map_size,
-                                      &segment->map) != SDB_OK;
-    return !segment->unmappable;
-}
-
 /* Stores a sealed record, which stands in the buffer, through the map if that is possible. */
 static bool store_locked(struct wal *wal, bool bulk, size_t offset, size_t bytes)
 {
     const struct wal_buffer *buffer = &wal->buffers[wal->active];
-    struct wal_segment *segment;
+    uint8_t *place;
 
     if (!wal->mapping || bulk) return false;
     if (wal->written != wal->position && !MUTANT(map_overtakes_the_buffer)) return false;
-    if (!ready_map_locked(wal, offset, bytes)) return false;
-    segment = wal->current;
-    memcpy(segment->map + (offset - segment->map_from), buffer->data + buffer->used, bytes);
-    segment->fresh = true;
+    place = sdb__wal_map_locked(wal, offset, bytes);
+    if (!place) return false;
+    memcpy(place, buffer->data + buffer->used, bytes);
+    wal->current->fresh = true;
     wal->written += bytes;
     wal->position += bytes;
     wal->stats.written_bytes += bytes;
@@ -282,7 +258,7 @@ sdb_status sdb__wal_append(struct wal *wal, const struct wal_piece *pieces, size
             return FAIL(SDB_LIMIT, "a log body is larger than 2^64 bytes");
     }
     if (r.left == 0) return FAIL(SDB_INVALID, "a log body needs at least one byte");
-    r.bulk = r.left >= BULK;
+    r.bulk = wal_record_bytes(r.left) > WAL_STORE_MOST;
     pthread_mutex_lock(&wal->mutex);
     status = reserve_locked(wal, r.left);
     while (status == SDB_OK && r.left) status = append_record_locked(wal, &r);

@@ -101,7 +101,8 @@ static sdb_status sync_dirty(struct wal *wal, struct wal_segment *first, struct 
 /* Moves `settled` over segments that need the leader no more. */
 static void settle_locked(struct wal *wal)
 {
-    while (wal->settled != wal->current && !wal->settled->dirty && !wal->settled->fresh &&
+    while (wal->settled != wal->current && wal->settled != wal->preparing &&
+           !wal->settled->dirty && !wal->settled->fresh &&
            wal_segment_end(wal->settled) <= wal->durable) {
         sdb__wal_segment_close(wal->settled);
         wal->settled = wal->settled->next;
@@ -254,7 +255,7 @@ static struct wal_segment *detach_locked(struct wal *wal, uint64_t lsn)
 
         if (wal->archive && !segment->archived) break;
         if (segment == wal->settled) {
-            if (wal->leading) break;
+            if (wal->leading || wal->preparing == segment) break;
             wal->settled = segment->next;
         }
         wal->head = segment->next;

@@ -116,6 +116,7 @@ void sdb__wal_close(struct wal *wal)
 
     if (!wal) return;
     allocator = wal->allocator;
+    sdb__wal_map_done(wal);
     while (wal->head) {
         struct wal_segment *next = wal->head->next;
 

@@ -34,6 +34,7 @@ enum {
     WAL_BUFFER_MOST = 1024 * 1024,
     WAL_RUNS = 8,          /* segments one buffer can reach into */
     WAL_SPARES = 2,        /* trimmed segments kept for reuse */
+    WAL_STORE_MOST = 32 * 1024, /* bytes stored through the map at once */
     WAL_DEPTH = 32,        /* operations in flight */
     WAL_FOLDER_MAX = 4096, /* bytes of the folder's path */
     WAL_PATH_MAX = WAL_FOLDER_MAX + 1 + WAL_NAME_SIZE
@@ -45,10 +46,15 @@ struct wal_segment {
     uint64_t number, first_lsn, file_bytes;
     bool dirty; /* the leader's: written since its last sync */
     bool fresh; /* stored to through the map since a leader last looked */
-    uint8_t *map;  /* bytes [map_from, map_from + map_size) of the file as memory; NULL: none */
-    size_t map_from, map_size;
     bool unmappable;
     bool archived;
+};
+
+/* Bytes [from, from + size) of segment `number`'s file as memory; NULL: none. */
+struct wal_map {
+    uint64_t number;
+    uint8_t *memory;
+    size_t from, size;
 };
 
 /* A contiguous piece of a buffer that goes to one segment. */
@@ -90,6 +96,9 @@ struct wal {
     uint64_t position, written, durable;
     _Atomic uint64_t end;         /* changed under the mutex; read without it, too */
     _Atomic bool wants_segment;   /* current is tail */
+    _Atomic bool wants_window;    /* `ahead` was taken, or came too late */
+    struct wal_map map, ahead, old;
+    struct wal_segment *preparing; /* whose file is being mapped */
     struct wal_segment *head, *settled, *current, *tail;
     struct wal_segment *spares[WAL_SPARES]; /* closed */
     uint64_t made_bytes; /* size of the segment made last: the next new one has twice that */
@@ -117,9 +126,21 @@ SDB_MUST_USE sdb_status sdb__wal_segment_make(struct wal *wal, uint64_t number, 
 /* Removes all segment files of a folder, of whatever log. *out_foreign: there is something else. */
 SDB_MUST_USE sdb_status sdb__wal_segment_clear(struct io *io, const char *folder,
                                                bool *out_foreign);
-/* Closes its file and its map, if they are open. */
+/* Closes its file, if it is open. */
 void sdb__wal_segment_close(struct wal_segment *segment);
 void sdb__wal_segment_free(struct wal *wal, struct wal_segment *segment); /* NULL is allowed */
+
+/* ---- wal_map.c: the end of the log as memory ----------------------------------------------- */
+
+/*
+ * The memory of file bytes [offset, offset + size) of the current segment, size at most
+ * WAL_STORE_MOST. NULL: it cannot be had, for whatever reason: records are written then, and what
+ * is wrong shows there.
+ */
+uint8_t *sdb__wal_map_locked(struct wal *wal, size_t offset, size_t size);
+/* Fetches the next window; by one thread, not the appender's. */
+void sdb__wal_map_prepare(struct wal *wal);
+void sdb__wal_map_done(struct wal *wal);
 
 /* ---- wal_archive.c ------------------------------------------------------------------------- */
 

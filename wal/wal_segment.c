@@ -196,8 +196,6 @@ sdb_status sdb__wal_segment_make(struct wal *wal, uint64_t number, uint64_t firs
 
 void sdb__wal_segment_close(struct wal_segment *segment)
 {
-    sdb__io_unmap(segment->map, segment->map_size);
-    segment->map = NULL;
     segment->unmappable = false;
     sdb__io_close(segment->file);
     segment->file = NULL;

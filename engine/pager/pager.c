@@ -89,17 +89,17 @@ bool sdb__pager_wants_memory(const struct pager *p)
     return atomic_load_explicit(&p->wants_memory, memory_order_relaxed);
 }
 
-/* One huge page at a time: the address space is locked meanwhile against maps being made. */
+/* One huge page a call: the address space is locked meanwhile against maps being made. */
 void sdb__pager_prepare_memory(struct pager *p)
 {
-    size_t had = atomic_load_explicit(&p->arena_had, memory_order_relaxed), wanted, last;
+    size_t had = atomic_load_explicit(&p->arena_had, memory_order_relaxed);
+    size_t live = (size_t)frames_live(p) * p->page_size;
 
     if (!atomic_exchange_explicit(&p->wants_memory, false, memory_order_relaxed)) return;
-    last = (size_t)frames_live(p) * p->page_size / HUGE_PAGE * HUGE_PAGE;
-    wanted = had + ARENA_AHEAD < last ? had + ARENA_AHEAD : last;
-    while (had < wanted && populate(p->arena + had, HUGE_PAGE)) had += HUGE_PAGE;
-    /* Where there is no more to come, or the system cannot: nothing is asked for again. */
-    if (had < wanted || had == last) had = p->arena_bytes;
+    if (had + HUGE_PAGE <= live && populate(p->arena + had, HUGE_PAGE))
+        had += HUGE_PAGE;
+    else /* there is no more to come, or the system cannot */
+        had = p->arena_bytes;
     atomic_store_explicit(&p->arena_had, had, memory_order_relaxed);
 }
 

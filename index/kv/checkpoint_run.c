@@ -104,7 +104,7 @@ sdb_status sdb__db_maybe_checkpoint(sdb_db *db)
     struct wal *wal = atomic_load_explicit(&db->wal, memory_order_acquire);
 
     if (db->has_workers &&
-        ((wal && sdb__wal_wants_segment(wal)) || sdb__pager_wants_memory(db->pager)))
+        ((wal && sdb__wal_wants_more(wal)) || sdb__pager_wants_memory(db->pager)))
         sdb__worker_wake(&db->keeper);
     if (!is_due(db)) return SDB_OK;
     if (!db->has_workers) {
@@ -167,9 +167,9 @@ static sdb_status keep_ready(void *context, bool woken)
 
     (void)woken;
     TRY(sdb__db_alive(db));
+    if (wal) (void)!sdb__wal_prepare(wal); /* a full disk is told to the commit that needs it */
     sdb__pager_prepare_memory(db->pager);
     if (!wal) return SDB_OK;
-    (void)!sdb__wal_prepare(wal); /* a full disk is told to the commit that needs the room */
     if (atomic_exchange(&db->group_waiting, false) &&
         sdb__wal_sync(wal, sdb__wal_end(wal)) != SDB_OK)
         return sdb__db_kill(db, SDB_IO);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_wal_threads.c: one leads, the others are carried; no order of threads loses a body. */
 #include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -298,6 +300,52 @@ START_TEST(eight_threads_on_real_files)
 }
 END_TEST
 
+static void *prepare_until_told(void *unused)
+{
+    (void)unused;
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+        if (sdb__wal_wants_more(f.wal))
+            OK(sdb__wal_prepare(f.wal));
+        else
+            (void)sched_yield();
+    }
+    return NULL;
+}
+
+/* Sizes on both sides of what is stored at once, ends of windows and of segments in all places. */
+START_TEST(windows_fetched_ahead_lose_nothing)
+{
+    char folder[] = "/tmp/test-wal-threads-XXXXXX";
+    struct io *io = enter_folder(folder), *memory = f.io;
+    uint64_t state = sdb__random_seed();
+    pthread_t preparer;
+    size_t trimmed = 0;
+
+    (void)printf("windows: seed %llu\n", (unsigned long long)state);
+    f.io = io;
+    f.segment_bytes = 1024 * 1024;
+    fixture_begin(&f);
+    OK(sdb__wal_flush(f.wal, 0));
+    ck_assert_int_eq(pthread_create(&preparer, NULL, prepare_until_told, NULL), 0);
+    for (int i = 0; i < 4000; i++) {
+        uint64_t die = random_below(&state, 100);
+
+        fixture_add(&f, 1 + random_below(&state, die < 3 ? 200000 : die < 20 ? 34000 : 1000));
+        OK(sdb__wal_flush(f.wal, sdb__wal_end(f.wal)));
+        if (die == 50) fixture_sync(&f);
+        if (die == 51) OK(sdb__wal_trim(f.wal, f.ends[trimmed = f.count / 2]));
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+    (void)pthread_join(preparer, NULL);
+    fixture_sync(&f);
+    fixture_replay_all(&f, trimmed + 1);
+    fixture_close(&f);
+    OK(sdb__wal_remove(io, FIXTURE_FOLDER));
+    f.io = memory;
+    leave_folder(io, folder);
+}
+END_TEST
+
 START_TEST(nothing_goes_to_the_map_ahead_of_what_a_leader_writes)
 {
     char folder[] = "/tmp/test-wal-threads-XXXXXX";
@@ -344,6 +392,7 @@ int main(void)
     tcase_add_test(t, eight_threads_lose_nothing);
     tcase_add_test(t, eight_threads_and_a_trimmer);
     tcase_add_test(t, eight_threads_on_real_files);
+    tcase_add_test(t, windows_fetched_ahead_lose_nothing);
     tcase_add_test(t, nothing_goes_to_the_map_ahead_of_what_a_leader_writes);
     suite_add_tcase(suite, t);
     runner = srunner_create(suite);
