@@ -279,7 +279,7 @@ sdb_status sdb__pager_shrink_file(struct pager *p)
 
 bool sdb__pager_wants_checkpoint(struct pager *p)
 {
-    return atomic_load_explicit(&p->dirty_count, memory_order_relaxed) > frames_live(p) / 2;
+    return atomic_load_explicit(&p->dirty_count, memory_order_relaxed) > frames_live(p) / 8 * 7;
 }
 
 void sdb__pager_stats(struct pager *p, struct pager_stats *out_stats)

@@ -243,7 +243,10 @@ void sdb__pager_move_map(struct pager *pager, uint64_t from, uint64_t to);
 SDB_MUST_USE sdb_status sdb__pager_punch(struct pager *pager, uint64_t least,
                                          uint64_t *out_bytes);
 
-/* True when more than half of the frames are dirty: time for a checkpoint. */
+/*
+ * True when seven eighths of the frames are dirty: time for a checkpoint. Not earlier, for pages
+ * that change again and again are written once for all of it.
+ */
 bool sdb__pager_wants_checkpoint(struct pager *pager);
 
 /*

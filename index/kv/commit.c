@@ -28,7 +28,7 @@
 #include "engine/base/status.h"
 #include "index/kv/merge.h"
 
-enum { SEGMENT_BYTES = 64 * 1024 * 1024 };
+enum { SEGMENT_BYTES = 64 * 1024 * 1024, KEYS_TOLD = 16 };
 
 /* Writes the extents of a write set's large values. */
 static sdb_status prepare(sdb_db *db, const struct write_set *w, struct prepared *prepared)
@@ -255,6 +255,24 @@ static sdb_status apply_in_order(sdb_db *db, const struct write_set *w, uint64_t
     return status;
 }
 
+/* The keys of a small write set, as readers that come in between ask for them. */
+static uint64_t keys_of(const struct write_set *w)
+{
+    uint64_t keys = 0;
+
+    if (w->count > KEYS_TOLD) return UINT64_MAX;
+    for (const struct write_chunk *chunk = w->first; chunk; chunk = chunk->next) {
+        const uint8_t *at = chunk->data, *end = at + chunk->used;
+        struct op op;
+
+        while (at < end) {
+            at += sdb__op_read(at, end, &op);
+            keys |= sdb__snapshot_key(op.keyspace, op.key);
+        }
+    }
+    return keys;
+}
+
 /* Step 4. `keep`, for a write set that deletes ranges: whether it must leave versions. */
 static sdb_status change(sdb_db *db, struct write_set *w, uint64_t commit,
                          struct prepared *prepared, struct outcome *merged, bool keep)
@@ -262,7 +280,7 @@ static sdb_status change(sdb_db *db, struct write_set *w, uint64_t commit,
     bool large = w->count > QUIET_MOST;
     sdb_status status;
 
-    if (w->range_ops == 0) keep = sdb__snapshot_apply(db, w->count);
+    if (w->range_ops == 0) keep = sdb__snapshot_apply(db, w->count, keys_of(w));
     if (w->merges) sdb__merge_hide(w);
     status = large ? sdb__apply_sorted(db, w, commit, keep) : SDB_END;
     if (status == SDB_END) status = apply_in_order(db, w, commit, prepared, keep);

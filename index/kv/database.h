@@ -102,6 +102,7 @@ struct sdb_db {
     /* Changed under the lock; reads that open no snapshot look without it. */
     _Atomic uint64_t visible;
     _Atomic uint64_t applying; /* the commit that is, or was last, being applied */
+    _Atomic uint64_t applying_keys; /* its keys' bits, of sdb__snapshot_key */
     _Atomic bool quiet;        /* it leaves no versions */
     struct sdb_txn *idle_txns; /* for reuse */
     unsigned idle_count;
@@ -148,17 +149,20 @@ void sdb__snapshot_open(sdb_db *db, struct snapshot *snapshot);
 /* Closes it, and drops versions that only it needed. */
 void sdb__snapshot_close(sdb_db *db, struct snapshot *snapshot);
 /*
- * Begins applying a commit of `count` operations: whether it must leave versions. Ended by publish.
+ * Begins applying a commit of `count` operations that changes `keys` (sdb__snapshot_key, ored):
+ * whether it must leave versions. Ended by publish.
  */
-bool sdb__snapshot_apply(sdb_db *db, uint64_t count);
+bool sdb__snapshot_apply(sdb_db *db, uint64_t count, uint64_t keys);
 void sdb__snapshot_publish(sdb_db *db, uint64_t commit);
 /* The newest visible commit, for a read without a snapshot that ends with await. */
 uint64_t sdb__snapshot_visible(const sdb_db *db);
 /*
- * Waits until whatever a tree may have shown by now is visible, but for what has left versions: a
- * moment, if at all.
+ * Waits until whatever a tree may have shown of a key by now is visible, but for what has left
+ * versions: a moment, if at all.
  */
-void sdb__snapshot_await(const sdb_db *db);
+void sdb__snapshot_await(const sdb_db *db, uint32_t keyspace, struct bytes key);
+/* One bit of 64 for a key: two keys may have the same. */
+uint64_t sdb__snapshot_key(uint32_t keyspace, struct bytes key);
 /* No open snapshot is older than the answer. */
 uint64_t sdb__snapshot_oldest(sdb_db *db);
 

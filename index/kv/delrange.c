@@ -120,7 +120,7 @@ sdb_status sdb__ready_ranges(sdb_db *db, const struct write_set *w, bool *out_ke
     sdb_status status = SDB_OK;
 
     /* Few enough to be quiet, whatever their number: versions of all that ranges hold cost more. */
-    *out_keep = sdb__snapshot_apply(db, 1);
+    *out_keep = sdb__snapshot_apply(db, 1, UINT64_MAX);
     for (const struct write_chunk *chunk = *out_keep ? w->first : NULL;
          status == SDB_OK && chunk; chunk = chunk->next) {
         const uint8_t *at = chunk->data, *end = at + chunk->used;

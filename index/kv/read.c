@@ -231,7 +231,7 @@ static sdb_status copy_large(struct copying *c)
 sdb_status sdb__copy_end(struct copying *c, sdb_status status, size_t *out_size)
 {
     if (status == SDB_OK && c->is_extent && c->size <= c->capacity) status = copy_large(c);
-    sdb__snapshot_await(c->keyspace->db);
+    sdb__snapshot_await(c->keyspace->db, c->keyspace->tree.id, c->key);
     if (atomic_load_explicit(&c->keyspace->dropped, memory_order_acquire)) /* perhaps meanwhile */
         return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", c->keyspace->name);
     if (status != SDB_OK) return status;

@@ -10,11 +10,14 @@
  *   while a commit is being applied, every open snapshot is older than it, and quiet holds only if
  *   there is none.
  * A read without a snapshot takes the newest visible state: versions tell it what a commit that is
- * being applied has replaced; one that leaves none it waits for, which takes a moment.
+ * being applied has replaced; one that leaves none it waits for, if it may have changed the key,
+ * which takes a moment.
  * Costs: one short lock to open, one to close. Not here: the versions (versions.c).
  */
 #include <sched.h>
 
+#include "engine/base/bytes.h"
+#include "engine/base/mutant.h"
 #include "index/kv/database.h"
 
 enum { SPINS = 64 };
@@ -58,12 +61,13 @@ void sdb__snapshot_close(sdb_db *db, struct snapshot *snapshot)
     sdb__versions_prune(&db->versions, limit);
 }
 
-bool sdb__snapshot_apply(sdb_db *db, uint64_t count)
+bool sdb__snapshot_apply(sdb_db *db, uint64_t count, uint64_t keys)
 {
     bool keep;
 
     (void)pthread_mutex_lock(&db->snapshot_lock);
     keep = db->oldest != NULL || count > QUIET_MOST;
+    db->applying_keys = keys;
     db->applying = db->last_commit + 1;
     db->quiet = !keep;
     (void)pthread_mutex_unlock(&db->snapshot_lock);
@@ -90,12 +94,32 @@ uint64_t sdb__snapshot_visible(const sdb_db *db)
     return atomic_load_explicit(&db->visible, memory_order_acquire);
 }
 
-void sdb__snapshot_await(const sdb_db *db)
+uint64_t sdb__snapshot_key(uint32_t keyspace, struct bytes key)
 {
-    uint64_t applying = atomic_load_explicit(&db->applying, memory_order_acquire);
+    return UINT64_C(1) << (sdb__digest(key.data, key.size, keyspace) >> 58);
+}
 
-    for (unsigned round = 0; atomic_load_explicit(&db->visible, memory_order_acquire) < applying &&
-                             atomic_load_explicit(&db->quiet, memory_order_acquire); round++)
+/*
+ * Whether `commit`, the one that is applied last, can have changed one of `keys` and is not visible
+ * yet. The keys may already be the next commit's: then this one is visible, and either answer is
+ * right.
+ */
+static bool is_pending(const sdb_db *db, uint64_t commit, uint64_t keys)
+{
+    if (atomic_load_explicit(&db->visible, memory_order_acquire) >= commit) return false;
+    if (!(atomic_load_explicit(&db->applying_keys, memory_order_acquire) & keys) ||
+        MUTANT(pending_keys_forgotten))
+        return false;
+    return atomic_load_explicit(&db->quiet, memory_order_acquire);
+}
+
+void sdb__snapshot_await(const sdb_db *db, uint32_t keyspace, struct bytes key)
+{
+    uint64_t applying = atomic_load_explicit(&db->applying, memory_order_acquire), keys;
+
+    if (atomic_load_explicit(&db->visible, memory_order_acquire) >= applying) return;
+    keys = sdb__snapshot_key(keyspace, key);
+    for (unsigned round = 0; is_pending(db, applying, keys); round++)
         if (round >= SPINS) (void)sched_yield();
 }
 

@@ -6,6 +6,7 @@
 #include "tests/kv/kv_fixture.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -483,6 +484,47 @@ START_TEST(no_merge_is_lost_and_none_conflicts)
 }
 END_TEST
 
+static _Atomic bool reading, has_read;
+
+static void *read_one(void *key)
+{
+    size_t size;
+
+    atomic_store(&reading, true);
+    MUST(sdb_get_copy(counters, kv_slice(key), NULL, 0, &size));
+    atomic_store(&has_read, true);
+    return NULL;
+}
+
+/* A commit to "k" stands still in its midst. */
+START_TEST(a_read_waits_for_a_commit_only_if_it_may_have_changed_the_key)
+{
+    char other[] = "a";
+    uint64_t keys;
+    pthread_t thread;
+    size_t size;
+
+    open_db(0);
+    keys = sdb__snapshot_key(counters->tree.id, (struct bytes){(const uint8_t *)"k", 1});
+    while (sdb__snapshot_key(counters->tree.id, (struct bytes){(uint8_t *)other, 1}) == keys)
+        other[0]++;
+    OK(sdb_put(NULL, counters, TEXT("k"), TEXT("")));
+    OK(sdb_put(NULL, counters, kv_slice(other), TEXT("")));
+    atomic_store(&has_read, false);
+    (void)pthread_mutex_lock(&db->commit_lock);
+    ck_assert(!sdb__snapshot_apply(db, 1, keys));
+    OK(sdb_get_copy(counters, kv_slice(other), NULL, 0, &size)); /* does not wait */
+    ck_assert_int_eq(pthread_create(&thread, NULL, read_one, (void *)(uintptr_t)"k"), 0);
+    while (!atomic_load(&reading)) (void)sched_yield();
+    sdb__clock_sleep_ns(20000000);
+    ck_assert(!atomic_load(&has_read));
+    sdb__snapshot_publish(db, ++db->last_commit);
+    (void)pthread_mutex_unlock(&db->commit_lock);
+    (void)pthread_join(thread, NULL);
+    close_db();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("kv_threads");
@@ -490,6 +532,7 @@ int main(void)
 
     tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, every_snapshot_balances_while_money_moves, 0, 2);
+    tcase_add_test(cases, a_read_waits_for_a_commit_only_if_it_may_have_changed_the_key);
     tcase_add_test(cases, no_increment_is_lost);
     tcase_add_test(cases, large_commits_are_seen_whole_or_not_at_all);
     tcase_add_test(cases, keyspaces_made_and_dropped_by_many_are_there_after_reopening);
