@@ -145,6 +145,7 @@ static const struct fact facts[] = {
     FACT(page_hits, "page hits", UNIT_NUMBER),
     FACT(page_misses, "page misses", UNIT_NUMBER),
     FACT(page_hit_per_mille, "hits in 1000", UNIT_NUMBER),
+    FACT(pages_read_ahead, "read ahead", UNIT_NUMBER),
     FACT(pages_evicted, "pages evicted", UNIT_NUMBER),
     FACT(pages_written, "pages written", UNIT_NUMBER),
     FACT(bytes_read, "read", UNIT_BYTES),
