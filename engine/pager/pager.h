@@ -74,6 +74,7 @@ struct pager_options {
      */
     struct packing (*packing)(void *context, const uint8_t *data, uint32_t page_size);
     void *packing_context;
+    struct dictionaries *dictionaries; /* those that pages name; borrowed; may be NULL */
 };
 
 /* ---- opening ------------------------------------------------------------------------------ */
