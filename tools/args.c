@@ -45,6 +45,7 @@ static const struct {
     [OPTION_COMPRESSION] = {"compression", "none|lz4|zstd[:LEVEL]",
                             "of pages in the file, if the keyspace is made (default none)"},
     [OPTION_HOLES] = {"holes", NULL, "move nothing; make holes of free space inside the file"},
+    [OPTION_REWRITE] = {"rewrite", NULL, "write all pages anew; otherwise those that change"},
     [OPTION_FORCE] = {"force", NULL, "replace a file that is there"},
     [OPTION_COUNT] = {"count", NULL, "count the entries too"},
     [OPTION_NUM] = {"num", "N", "entries (default 500000)"},

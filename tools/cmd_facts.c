@@ -145,6 +145,7 @@ static const struct fact facts[] = {
     FACT(page_hits, "page hits", UNIT_NUMBER),
     FACT(page_misses, "page misses", UNIT_NUMBER),
     FACT(page_hit_per_mille, "hits in 1000", UNIT_NUMBER),
+    FACT(pages_read_ahead, "read ahead", UNIT_NUMBER),
     FACT(pages_evicted, "pages evicted", UNIT_NUMBER),
     FACT(pages_written, "pages written", UNIT_NUMBER),
     FACT(bytes_read, "read", UNIT_BYTES),
@@ -204,6 +205,9 @@ static sdb_status show_compressed(sdb_db *db, struct render *render)
 
             (void)snprintf(label, sizeof label, "compressed %s", name);
             (void)snprintf(text, sizeof text, "%s, pages take %.0f %%", data_compression(&s), part);
+            if (s.dictionary_bytes)
+                (void)snprintf(text + strlen(text), sizeof text - strlen(text),
+                               ", a dictionary of %s", tool_bytes(s.dictionary_bytes));
             cells[0] = (sdb_slice){label, strlen(label)};
             cells[1] = (sdb_slice){text, strlen(text)};
             (void)render_row(render, cells);
@@ -212,9 +216,10 @@ static sdb_status show_compressed(sdb_db *db, struct render *render)
 
             encode_json_member(&out, "keyspace", name, strlen(name));
             (void)printf("%s{%s,\"compression\":\"%s\",\"page_bytes\":%llu,"
-                         "\"stored_bytes\":%llu}",
+                         "\"stored_bytes\":%llu,\"dictionary_bytes\":%llu}",
                          count++ ? "," : "", bytebuf_text(&out), data_compression(&s),
-                         (unsigned long long)s.page_bytes, (unsigned long long)s.stored_bytes);
+                         (unsigned long long)s.page_bytes, (unsigned long long)s.stored_bytes,
+                         (unsigned long long)s.dictionary_bytes);
             bytebuf_done(&out);
         }
     }

@@ -19,6 +19,7 @@ int cmd_kv_del(struct tool *tool, const struct args *args);
 int cmd_kv_delrange(struct tool *tool, const struct args *args);
 int cmd_kv_scan(struct tool *tool, const struct args *args);
 int cmd_kv_count(struct tool *tool, const struct args *args);
+int cmd_kv_train(struct tool *tool, const struct args *args);
 int cmd_import(struct tool *tool, const struct args *args);
 int cmd_export(struct tool *tool, const struct args *args);
 int cmd_backup(struct tool *tool, const struct args *args);

@@ -48,6 +48,9 @@ int data_not_found(const struct tool *tool, sdb_slice key, const char *keyspace)
 int data_merge(const struct tool *tool, sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
                const char *merge_operator, sdb_slice operand, bool as_text);
 
+/* Trains a dictionary, and says what it is worth. STATUS_FAILED if it is worth nothing. */
+int data_train(struct tool *tool, sdb_keyspace *keyspace, const struct args *args, bool json);
+
 /* Prints the entries of a view. STATUS_FAILED also when interrupted. */
 int data_scan(const struct tool *tool, sdb_txn *txn, sdb_keyspace *keyspace,
               const struct data_view *view, FILE *out);

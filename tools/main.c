@@ -93,6 +93,10 @@ const struct command commands[] = {
      "Count entries",
      bytes_details, ACCEPT_RANGE | ACCEPT(APPROX) | ACCEPT_BYTES | ACCEPT(JSON) |
      ACCEPT_READING, 2, 2, cmd_kv_count},
+    {"kv train", "FILE KEYSPACE",
+     "Train a dictionary for a keyspace compressed with zstd, if its pages become smaller by it",
+     NULL, ACCEPT(REWRITE) | ACCEPT(JSON) | (ACCEPT_READING & ~ACCEPT(READONLY)), 2, 2,
+     cmd_kv_train},
     {"import", "FILE [KEYSPACE] SOURCE",
      "Read entries from a file", import_details, ACCEPT_IMPORT | ACCEPT_OPENING, 2, 3, cmd_import},
     {"export", "FILE [KEYSPACE] TARGET",

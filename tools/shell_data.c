@@ -259,6 +259,17 @@ static int run_create(struct shell *shell, const struct args *args)
     return answer(shell, sdb_keyspace_make(shell->db, args->operand[0].text, &options, &keyspace));
 }
 
+static int run_train(struct shell *shell, const struct args *args)
+{
+    const struct word *first = NULL;
+    const char *name = NULL;
+    sdb_keyspace *keyspace;
+    int done = take_operands(shell, args, 0, &name, &first);
+
+    if (!done) done = data_keyspace(shell->tool, shell->db, name, &keyspace);
+    return done ? done : data_train(shell->tool, keyspace, args, shell->mode == RENDER_JSON);
+}
+
 static int run_drop(struct shell *shell, const struct args *args)
 {
     sdb_keyspace *keyspace;
@@ -383,6 +394,9 @@ const struct shell_command shell_data_commands[] = {
     {{"create", "KEYSPACE",
       "Make a keyspace, at once and by itself",
       NULL, ACCEPT(COMPRESSION), 1, 1, NULL}, run_create, false},
+    {{"train", "[KEYSPACE]",
+      "Train a dictionary for compression with zstd, if pages become smaller by it",
+      NULL, ACCEPT(REWRITE), 0, 1, NULL}, run_train, false},
     {{"drop", "KEYSPACE",
       "Remove a keyspace and all it holds, at once and by itself",
       NULL, 0, 1, 1, NULL}, run_drop, true},

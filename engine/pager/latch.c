@@ -70,6 +70,13 @@ sdb_status sdb__pool_judge_id(const struct pager *p, uint64_t id)
                 sdb__io_path(p->options.file), (unsigned long long)id);
 }
 
+bool sdb__pager_is_here(const struct pager *p, uint64_t id)
+{
+    return id != PAGE_NONE && id < p->word_limit &&
+           (atomic_load_explicit(&p->words[id], memory_order_relaxed) &
+            (WORD_FRAME_MASK | WORD_EXCLUSIVE));
+}
+
 /*
  * Tries once to add `latch` to a word, given what may not be in it. True when done; *word is then,
  * as otherwise, what was seen.

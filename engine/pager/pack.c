@@ -30,6 +30,7 @@ enum { ALIGNMENT = 4096 };
 struct pack_room {
     struct pack_room *next;
     const sdb_allocator *allocator;
+    struct dictionaries *dictionaries;
     uint32_t page_size;
     uint8_t *memory, *pages, *spare; /* spare: a page on its way in or out */
     void *lz4;
@@ -38,13 +39,14 @@ struct pack_room {
 };
 
 sdb_status sdb__pack_room_new(const sdb_allocator *allocator, uint32_t page_size,
-                              struct pack_room **out_room)
+                              struct dictionaries *dictionaries, struct pack_room **out_room)
 {
     struct pack_room *room = sdb__mem_zalloc(allocator, 1, sizeof *room);
 
     if (!room) return SDB_NOMEM;
     room->allocator = allocator;
     room->page_size = page_size;
+    room->dictionaries = dictionaries;
     room->memory = sdb__mem_alloc(allocator, (size_t)(PACK_PAGES + 1) * page_size + ALIGNMENT);
     room->lz4 = sdb__mem_alloc(allocator, (size_t)LZ4_sizeofState());
     room->unzstd = ZSTD_createDCtx();
@@ -86,9 +88,13 @@ static size_t squeeze(struct pack_room *room, struct packing how, uint8_t *to, s
                                                   (char *)to, (int)room->page_size, (int)most, 1);
     if (!room->zstd) room->zstd = ZSTD_createCCtx();
     if (!room->zstd) return 0;
+    (void)ZSTD_CCtx_reset(room->zstd, ZSTD_reset_session_and_parameters);
     (void)ZSTD_CCtx_setParameter(room->zstd, ZSTD_c_compressionLevel,
                                  how.level ? how.level : PACK_ZSTD_LEVEL);
     (void)ZSTD_CCtx_setParameter(room->zstd, ZSTD_c_contentSizeFlag, 0);
+    (void)ZSTD_CCtx_setParameter(room->zstd, ZSTD_c_dictIDFlag, 0);
+    if (how.dictionary && ZSTD_isError(ZSTD_CCtx_refCDict(room->zstd, how.dictionary->pack)))
+        return 0;
     size = ZSTD_compress2(room->zstd, to, most, room->spare, room->page_size);
     return ZSTD_isError(size) ? 0 : size;
 }
@@ -98,6 +104,7 @@ size_t sdb__pack(struct pack_room *room, struct packing how, const uint8_t *page
     size_t most = room->page_size - SPACE_BLOCK - PACK_HEAD, size, whole;
 
     assert(how.algorithm == PACK_LZ4 || how.algorithm == PACK_ZSTD);
+    assert(!how.dictionary || (how.algorithm == PACK_ZSTD && how.dictionary->pack));
     assert(how.hole + (uint64_t)how.hole_size <= room->page_size);
     memcpy(room->spare, page, how.hole);
     memset(room->spare + how.hole, 0, how.hole_size);
@@ -106,13 +113,29 @@ size_t sdb__pack(struct pack_room *room, struct packing how, const uint8_t *page
     size = squeeze(room, how, to + PACK_HEAD, most);
     if (size == 0) return 0;
     put_u32(to, (uint32_t)size);
-    put_u32(to + 4, how.algorithm);
+    if (how.dictionary)
+        put_u32(to + 4, PACK_ZSTD_WITH | how.dictionary->number << 8);
+    else
+        put_u32(to + 4, how.algorithm);
     whole = (PACK_HEAD + size + SPACE_BLOCK - 1) / SPACE_BLOCK * SPACE_BLOCK;
     memset(to + PACK_HEAD + size, 0, whole - PACK_HEAD - size);
     return whole;
 }
 
 /* ---- unpacking ---------------------------------------------------------------------------- */
+
+/* Unpacks room->spare with the dictionary that a head names. NULL, or what is wrong. */
+static const char *unpack_with(struct pack_room *room, uint32_t number, uint8_t *memory,
+                               size_t packed, size_t *out_made)
+{
+    const struct dictionary *d = sdb__dictionaries_find(room->dictionaries, number);
+
+    if (!d) return "packed with a dictionary that there is not";
+    if (!d->unpack) return "packed with a dictionary that is damaged";
+    *out_made = ZSTD_decompress_usingDDict(room->unzstd, memory, room->page_size, room->spare,
+                                           packed, d->unpack);
+    return NULL;
+}
 
 const char *sdb__unpack(struct pack_room *room, uint8_t *memory, size_t size)
 {
@@ -132,6 +155,10 @@ const char *sdb__unpack(struct pack_room *room, uint8_t *memory, size_t size)
         if (answer > 0) made = (size_t)answer;
     } else if (algorithm == PACK_ZSTD) {
         made = ZSTD_decompressDCtx(room->unzstd, memory, room->page_size, room->spare, packed);
+    } else if ((algorithm & 0xff) == PACK_ZSTD_WITH) {
+        const char *wrong = unpack_with(room, algorithm >> 8, memory, packed, &made);
+
+        if (wrong) return wrong;
     } else {
         return "packed in an unknown way";
     }

@@ -3,8 +3,9 @@
  * pack.h: pages made smaller on their way to the file, and whole again on their way back.
  *
  * A packed page is, in the file, a head of PACK_HEAD bytes (size of what follows u32, algorithm u8,
- * three zeros), what the algorithm made of the page, and zeros to the end of the last block. It
- * takes at least a block less than the page would, or the page is written as it is.
+ * number of a dictionary u24, or zeros), what the algorithm made of the page, and zeros to the end
+ * of the last block. It takes at least a block less than the page would, or the page is written as
+ * it is.
  *
  * What is unpacked may be anything: no more than page_size bytes are ever written, and what does
  * not give exactly as many is refused.
@@ -17,9 +18,12 @@
 #include <stdint.h>
 #include <sdb/db.h>
 
+#include "engine/pager/dictionary.h"
+
 enum { PACK_HEAD = 8, PACK_PAGES = 32 };
 
-enum pack_algorithm { PACK_NONE = 0, PACK_LZ4 = 1, PACK_ZSTD = 2 }; /* as in the file */
+/* as in the file; PACK_ZSTD_WITH: with a dictionary */
+enum pack_algorithm { PACK_NONE = 0, PACK_LZ4 = 1, PACK_ZSTD = 2, PACK_ZSTD_WITH = 3 };
 
 enum { PACK_ZSTD_LEVEL = 3, PACK_ZSTD_LEVEL_MOST = 19 };
 
@@ -28,12 +32,15 @@ struct packing {
     uint8_t algorithm; /* enum pack_algorithm */
     uint8_t level;     /* ZSTD: 1…PACK_ZSTD_LEVEL_MOST; 0: PACK_ZSTD_LEVEL */
     uint32_t hole, hole_size; /* bytes of the page that mean nothing: they come back as zeros */
+    const struct dictionary *dictionary; /* ZSTD: one that can pack; NULL: none */
 };
 
 /* Memory to work in: PACK_PAGES pages, a page, and what the algorithms need. */
 struct pack_room;
 
+/* `dictionaries`: those that pages may name; NULL: none. Borrowed as long as the room is. */
 SDB_MUST_USE sdb_status sdb__pack_room_new(const sdb_allocator *allocator, uint32_t page_size,
+                                           struct dictionaries *dictionaries,
                                            struct pack_room **out_room);
 void sdb__pack_room_free(struct pack_room *room); /* NULL is allowed */
 

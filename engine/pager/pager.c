@@ -303,6 +303,7 @@ void sdb__pager_stats(struct pager *p, struct pager_stats *out_stats)
     s.dirty_pages = atomic_load(&p->dirty_count);
     s.evicted = atomic_load(&p->evicted);
     s.written = atomic_load(&p->written);
+    s.read_ahead = atomic_load(&p->read_ahead);
     for (unsigned i = 0; i < POOL_SHARDS; i++) {
         s.hits += atomic_load(&p->counters[i].hits);
         s.misses += atomic_load(&p->counters[i].misses);

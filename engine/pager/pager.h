@@ -74,6 +74,7 @@ struct pager_options {
      */
     struct packing (*packing)(void *context, const uint8_t *data, uint32_t page_size);
     void *packing_context;
+    struct dictionaries *dictionaries; /* those that pages name; borrowed; may be NULL */
 };
 
 /* ---- opening ------------------------------------------------------------------------------ */
@@ -144,6 +145,9 @@ SDB_MUST_USE sdb_status sdb__pager_reserve(struct pager *pager, uint64_t frames)
  * *out_packed: it is packed.
  */
 uint64_t sdb__pager_page_bytes(struct pager *pager, uint64_t id, bool *out_packed);
+
+/* True if a page is in memory at this moment, or being brought in; for hints. */
+bool sdb__pager_is_here(const struct pager *pager, uint64_t id);
 
 /* From the next checkpoint on, only those who know `feature` (superblock.h) may open the file. */
 void sdb__pager_need_feature(struct pager *pager, uint32_t feature);
@@ -266,6 +270,7 @@ struct pager_stats {
     uint64_t cache_bytes, cache_limit_bytes, dirty_pages;
     uint64_t cache_other_bytes; /* frame tables, page map, state words: part of the budget */
     uint64_t hits, misses, evicted, written;
+    uint64_t read_ahead; /* of the misses, pages that readahead.h asked for */
 };
 void sdb__pager_stats(struct pager *pager, struct pager_stats *out_stats);
 

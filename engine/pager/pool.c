@@ -59,7 +59,8 @@ struct pack_room *sdb__pool_room_get(struct pager *p)
     (void)pthread_mutex_lock(&p->queue_lock);
     room = sdb__pack_rooms_take(&p->rooms);
     (void)pthread_mutex_unlock(&p->queue_lock);
-    if (!room && sdb__pack_room_new(p->allocator, p->page_size, &room) != SDB_OK) return NULL;
+    if (!room && sdb__pack_room_new(p->allocator, p->page_size,
+                                    p->options.dictionaries, &room) != SDB_OK) return NULL;
     return room;
 }
 
@@ -105,7 +106,7 @@ void sdb__pool_untake(struct pager *p, uint64_t place)
 static uint8_t *bytes_to_write(struct pager *p, uint8_t *data, struct pack_room **room,
                                unsigned index, size_t *out_size)
 {
-    struct packing how = {PACK_NONE, 0, 0, 0};
+    struct packing how = {.algorithm = PACK_NONE};
     uint8_t *packed;
 
     *out_size = 0;

@@ -87,7 +87,7 @@ struct pager {
     size_t queue_count, queue_capacity;
     struct pack_rooms rooms;
 
-    _Atomic uint64_t dirty_count, evicted, written;
+    _Atomic uint64_t dirty_count, evicted, written, read_ahead;
     _Atomic uint32_t fetching; /* frames of fetches that have begun and not ended */
     struct counters counters[POOL_SHARDS];
 };

@@ -22,8 +22,10 @@ enum {
     SUPERBLOCK_SIZE = 4096,
     SUPERBLOCK_SLOTS = 2,
     SUPERBLOCK_FORMAT = 1,
-    SUPERBLOCK_FEATURES = 1, /* those that this library knows */
-    FEATURE_PACKING = 1,     /* keyspaces may have a packing, pages may be packed */
+    FEATURE_PACKING = 1,      /* keyspaces may have a packing, pages may be packed */
+    FEATURE_DICTIONARIES = 8, /* pages may be packed with dictionaries, which the catalog has */
+    /* those that this library knows */
+    SUPERBLOCK_FEATURES = FEATURE_PACKING | FEATURE_DICTIONARIES,
     PAGE_SIZE_LEAST = 4096,
     PAGE_SIZE_MOST = 65536
 };

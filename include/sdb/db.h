@@ -356,6 +356,7 @@ typedef struct sdb_stats {
     uint64_t page_hit_per_mille;    /* page_hits in 1000 of page_hits + page_misses; 0: none yet */
     uint64_t compressed_pages;      /* of the pages, those that stand compressed in the file */
     uint64_t compressed_bytes;      /* what they take there */
+    uint64_t pages_read_ahead;      /* of page_misses, those read before a cursor came to them */
 } sdb_stats;
 
 /* Fills *out_stats, as far as its `size` says it reaches. */

@@ -109,6 +109,8 @@ typedef struct sdb_keyspace_stats {
     uint64_t compressed_pages; /* of them, those that stand compressed in the file */
     uint64_t page_bytes;       /* pages × page size */
     uint64_t stored_bytes;     /* what they take in the file, as far as they have been written */
+    uint64_t dictionary_bytes; /* of the dictionary that pages are now compressed with; 0: none */
+    uint64_t dictionaries;     /* kept for pages that were compressed with them, that one too */
 } sdb_keyspace_stats;
 
 /*
@@ -117,6 +119,42 @@ typedef struct sdb_keyspace_stats {
  */
 SDB_API SDB_MUST_USE sdb_status sdb_keyspace_stat(sdb_keyspace *keyspace,
                                                   sdb_keyspace_stats *out_stats);
+
+enum {
+    /* have all pages written anew, with the dictionary; otherwise those that change are */
+    SDB_TRAIN_REWRITE = 1 << 0
+};
+
+/* What sdb_keyspace_train found in a sample of pages that it had not trained with. */
+typedef struct sdb_train_result {
+    size_t size;               /* sizeof(sdb_train_result), set by the caller */
+    uint64_t dictionary_bytes;
+    uint64_t tried_pages;
+    uint64_t bytes_before;     /* that these pages take in the file as they are compressed now */
+    uint64_t bytes_after;      /* and with the new dictionary */
+} sdb_train_result;
+
+/*
+ * Trains a dictionary: what the keyspace's pages have in common stands there once, and pages become
+ * smaller by it. It pays for keyspaces with few entries a page that look alike (documents of a
+ * kilobyte with the same field names), and little for small entries: in a page, those are much of
+ * a dictionary to each other. So it is tried first. SDB_OK: it is kept, and durable. SDB_NOTFOUND:
+ * there is none that makes a sample of pages smaller by 2 % at least, or there are fewer than 64
+ * pages; all is as before.
+ *
+ * For keyspaces made with SDB_COMPRESSION_ZSTD; for others SDB_INVALID. `dictionary_bytes`: at most
+ * so many, 256 to 1048576; 0: 65536. It reads up to 8 MiB of pages, takes seconds, and makes a
+ * checkpoint, while others read and write; memory for all dictionaries (about five times their
+ * size) is beside the cache. Older dictionaries are kept, up to 16 (SDB_LIMIT), until the keyspace
+ * is dropped. SDB_BUSY: one is being trained. `progress` (pages written anew, with
+ * SDB_TRAIN_REWRITE) and out_result may be NULL. Such a database is refused by libraries that know
+ * no dictionaries. The log does not know of them: a backup that is rolled forward has those that
+ * the backup had.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_keyspace_train(sdb_keyspace *keyspace,
+                                                   size_t dictionary_bytes, unsigned flags,
+                                                   sdb_progress_fn progress, void *context,
+                                                   sdb_train_result *out_result);
 
 /*
  * Removes the keyspace and all it holds, as one commit. Transactions that began before still read

@@ -30,6 +30,7 @@
 
 #include "engine/pager/optimistic.h"
 #include "engine/pager/pager.h"
+#include "engine/pager/readahead.h"
 #include "index/btree/node.h"
 
 struct btree {
@@ -198,6 +199,38 @@ bool sdb__btree_leaf_after(const struct btree_leaf *leaf, uint8_t *to,
 bool sdb__btree_leaf_before(const struct btree_leaf *leaf, uint8_t *to,
                             struct btree_place *out_place);
 void sdb__btree_leaf_done(struct btree_leaf *leaf);
+
+/*
+ * What a reader in order has begun to read of the leaves that come next. Zero-initialise but for
+ * the allocator; begin before the first step and wherever the reader jumps or turns;
+ * sdb__btree_ahead_done. Threads: one.
+ */
+struct btree_ahead {
+    const sdb_allocator *allocator;
+    struct readahead pages;
+    unsigned steps;   /* from leaf to leaf, since it began */
+    unsigned look_at; /* which step looks for the next leaves */
+    unsigned window;  /* how many it looks for */
+    uint64_t *ids;    /* of `count` leaves that the reader comes to; used up to `next` */
+    unsigned next, count;
+};
+
+void sdb__btree_ahead_begin(const struct btree *tree, struct btree_ahead *ahead);
+void sdb__btree_ahead_look(const struct btree *tree, struct bytes key, bool before,
+                           struct btree_ahead *ahead);
+/*
+ * To be called when a reader goes on to the leaf at `place` (from sdb__btree_leaf_after or _before;
+ * not in a layer), before it reads it.
+ */
+static inline void btree_ahead_step(const struct btree *tree, struct btree_place place,
+                                    bool before, struct btree_ahead *ahead)
+{
+    if (++ahead->steps >= ahead->look_at || ahead->pages.flying)
+        sdb__btree_ahead_look(tree, place.key, before, ahead);
+}
+/* Waits for what is in flight: nothing is held any more but memory. */
+void sdb__btree_ahead_stop(struct btree_ahead *ahead);
+void sdb__btree_ahead_done(struct btree_ahead *ahead);
 
 /* ---- ending a tree -------------------------------------------------------------------------- */
 

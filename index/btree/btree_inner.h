@@ -64,6 +64,12 @@ bool sdb__btree_holds(struct node leaf, struct bytes key, bool before);
 /* The leaf for `key`, as long as it holds. */
 bool sdb__btree_see_leaf(const struct btree *tree, struct bytes key, bool before,
                          struct optimistic *out_leaf);
+/*
+ * The node above the leaf for `key`, as long as it holds. False with *missing a page id: that page
+ * is not in memory; with PAGE_NONE: there is no such node, or it could not be done so.
+ */
+bool sdb__btree_see_inner(const struct btree *tree, struct bytes key, bool before,
+                          uint64_t *missing, struct optimistic *out_node);
 /* The leaf for `key` in the tree at `root`, latched exclusively. */
 bool sdb__btree_latch_leaf(const struct btree *tree, uint64_t root, struct bytes key, bool before,
                            struct page *out_leaf);

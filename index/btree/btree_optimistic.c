@@ -72,6 +72,17 @@ bool sdb__btree_see_leaf(const struct btree *tree, struct bytes key, bool before
     return false;
 }
 
+bool sdb__btree_see_inner(const struct btree *tree, struct bytes key, bool before,
+                          uint64_t *missing, struct optimistic *out_node)
+{
+    struct node n;
+
+    *missing = PAGE_NONE;
+    if (!descend(tree, tree->root, key, before, 1, missing, out_node)) return false;
+    n = seen_node(tree, out_node);
+    return node_level(n) == 1 && sdb__btree_holds(n, key, before);
+}
+
 /* Latches the leaf exclusively, if what was seen above it still holds then. */
 static bool latch_below(const struct btree *tree, const struct optimistic *parent,
                         struct bytes key, bool before, struct page *out_leaf)

@@ -276,7 +276,7 @@ static sdb_status prepare(struct copy *c)
     TRY(sdb__map_init(&c->map, allocator, c->page_size));
     TRY(sdb__map_load(&c->map, c->in, c->db->file, &c->superblock, NULL, NULL));
     c->id_limit = (uint64_t)c->map.count * c->map.per_chunk;
-    TRY(sdb__pack_room_new(allocator, c->page_size, &c->room));
+    TRY(sdb__pack_room_new(allocator, c->page_size, &c->db->dictionaries, &c->room));
     c->memory = sdb__mem_alloc(allocator, (size_t)BATCH * PAGE_SIZE_MOST);
     c->unused = sdb__mem_zalloc(allocator, (size_t)c->id_limit, sizeof *c->unused);
     if (!c->memory || !c->unused) return SDB_NOMEM;

@@ -10,7 +10,7 @@
  * set up anew from there (direction 0). I3 all keys between two places that a move joined are in
  *   the transaction's read set, if it keeps one.
  * Costs: without own changes, those of the scan. A closed cursor's memory serves the transaction's
- * next. Not here: reading ahead.
+ * next. Not here: reading ahead (scan.c).
  */
 #include <string.h>
 
@@ -123,6 +123,7 @@ void sdb_cursor_close(sdb_cursor *c)
         c->before->after = c->after;
     else if (c->txn)
         c->txn->cursors = c->after;
+    sdb__scan_rest(&c->scan);
     if (c->txn && !c->txn->spare && c->value.capacity <= SPARE_VALUE_MOST)
         c->txn->spare = c;
     else
@@ -136,7 +137,10 @@ void sdb__cursors_unsettle(sdb_txn *txn)
 
 void sdb__cursors_orphan(sdb_txn *txn)
 {
-    for (sdb_cursor *c = txn->cursors; c; c = c->after) c->txn = NULL;
+    for (sdb_cursor *c = txn->cursors; c; c = c->after) {
+        sdb__scan_rest(&c->scan); /* the database may be closed next */
+        c->txn = NULL;
+    }
     txn->cursors = NULL;
 }
 

@@ -50,9 +50,16 @@ struct sdb_keyspace {
     struct btree tree;
     _Atomic uint64_t last_leaf; /* the tree's */
     uint32_t packing; /* packing.h */
+    const struct dictionary *dictionary; /* to pack with; NULL: none. Under keyspace_lock */
     _Atomic uint64_t dropped; /* the commit that dropped it; 0: it is there */
     bool freed;               /* its pages are gone; under commit_lock */
     char name[SDB_KEYSPACE_NAME_MAX + 1];
+};
+
+/* A dictionary that the catalog has (dict.h). */
+struct kept_dict {
+    uint32_t keyspace, number;
+    uint64_t extent, size;
 };
 
 /* A subtree that a deleted range left; only its freeing leads to it. */
@@ -117,6 +124,10 @@ struct sdb_db {
     _Atomic uint32_t unfreed;
     struct keyspace_cut *cuts; /* under commit_lock */
     size_t cut_count, cut_capacity;
+    struct kept_dict *dicts; /* under commit_lock */
+    size_t dict_count, dict_capacity;
+    struct dictionaries dictionaries; /* those that were, since the database was opened */
+    _Atomic bool training;
 
     pthread_mutex_t stream_lock;
     sdb_changes *streams;
@@ -171,8 +182,8 @@ SDB_MUST_USE sdb_status sdb__keyspaces_load(sdb_db *db);
 void sdb__keyspaces_done(sdb_db *db);
 /* The keyspace with an id, or NULL. Under commit_lock. */
 sdb_keyspace *sdb__keyspace_by_id(sdb_db *db, uint32_t id);
-/* How the pages of the tree with an id are packed (packing.h); any thread. */
-uint32_t sdb__keyspace_packing(sdb_db *db, uint32_t id);
+/* How the pages of the tree with an id are packed (packing.h), and with what; any thread. */
+uint32_t sdb__keyspace_packing(sdb_db *db, uint32_t id, const struct dictionary **out_dictionary);
 /* NULL, or what is wrong with a name of at most SDB_KEYSPACE_NAME_MAX bytes. */
 const char *sdb__keyspace_judge_name(struct bytes name);
 /* Applies OP_MAKE and OP_DROP. Under commit_lock. */
@@ -189,6 +200,10 @@ SDB_MUST_USE sdb_status sdb__keyspace_keep_cuts(sdb_db *db, size_t first);
  * is put off: fails only if the handle is dead.
  */
 SDB_MUST_USE sdb_status sdb__keyspaces_tidy(sdb_db *db);
+
+/* ---- vacuum.c ---- */
+/* Has pages written anew. Takes commit_lock. */
+SDB_MUST_USE sdb_status sdb__db_move_pages(sdb_db *db, const uint64_t *ids, size_t count);
 
 /* ---- txn.c ---- */
 /* Frees the transactions kept for reuse. */

@@ -18,6 +18,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/status.h"
 #include "index/kv/database.h"
+#include "index/kv/dict.h"
 #include "index/kv/packing.h"
 
 static struct bytes text(const char *s)
@@ -97,7 +98,7 @@ sdb_keyspace *sdb__keyspace_by_id(sdb_db *db, uint32_t id)
     return at < db->keyspace_count && db->keyspaces[at]->tree.id == id ? db->keyspaces[at] : NULL;
 }
 
-uint32_t sdb__keyspace_packing(sdb_db *db, uint32_t id)
+uint32_t sdb__keyspace_packing(sdb_db *db, uint32_t id, const struct dictionary **out_dictionary)
 {
     const sdb_keyspace *keyspace;
     uint32_t packing;
@@ -105,6 +106,7 @@ uint32_t sdb__keyspace_packing(sdb_db *db, uint32_t id)
     (void)pthread_mutex_lock(&db->keyspace_lock);
     keyspace = sdb__keyspace_by_id(db, id);
     packing = keyspace ? keyspace->packing : 0;
+    *out_dictionary = keyspace ? keyspace->dictionary : NULL;
     (void)pthread_mutex_unlock(&db->keyspace_lock);
     return packing;
 }
@@ -228,12 +230,17 @@ sdb_status sdb__keyspaces_load(sdb_db *db)
             size_t size = sdb__node_key(leaf.node, i, key);
             struct bytes payload = node_payload(leaf.node, i, &kind);
 
-            status = size && kind == NODE_INLINE ? load_entry(db, key, size, payload)
-                                                 : bad_entry(db);
+            if (size && key[0] == 'z')
+                status = sdb__dict_load(db, (struct bytes){key, size}, kind, payload);
+            else
+                status = size && kind == NODE_INLINE ? load_entry(db, key, size, payload)
+                                                     : SDB_CORRUPT;
+            if (status == SDB_CORRUPT) status = bad_entry(db);
         }
     } while (status == SDB_OK && sdb__btree_leaf_after(&leaf, room, &place));
     sdb__btree_leaf_done(&leaf);
-    return status == SDB_OK ? order_handles(db) : status;
+    if (status == SDB_OK) status = order_handles(db);
+    return status == SDB_OK ? sdb__dicts_ready(db) : status;
 }
 
 void sdb__keyspaces_done(sdb_db *db)
@@ -332,12 +339,14 @@ static sdb_status free_dropped(sdb_db *db, sdb_keyspace *keyspace)
 {
     struct catalog_key key;
     bool done = false;
+    sdb_status status;
 
     if (keyspace->freed) return sdb__db_alive(db);
     make_drop_key(&key, keyspace->tree.id);
     TRY(free_step(db, &keyspace->tree, &key, &done));
     keyspace->freed = done;
-    return SDB_OK;
+    status = done ? sdb__dicts_drop(db, keyspace->tree.id) : SDB_OK;
+    return status == SDB_OK ? SDB_OK : sdb__db_kill(db, status);
 }
 
 /* Frees a step of what was cut off last. SDB_END: nothing is left. */

@@ -20,6 +20,7 @@
 #include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "index/kv/merge.h"
+#include "index/kv/dict.h"
 #include "index/kv/packing.h"
 #include "wal/wal_archive.h"
 
@@ -150,6 +151,7 @@ static sdb_status db_new(const char *path, const sdb_options *options, sdb_db **
     db->options.allocator = db->allocator;
     db->readonly = (options->flags & SDB_OPEN_READONLY) != 0;
     init_locks(db);
+    sdb__dictionaries_init(&db->dictionaries, db->allocator);
     sdb__versions_init(&db->versions, db->allocator, NULL);
     db->path = sdb__mem_strdup(db->allocator, path);
     if (db->path) db->wal_folder = with_suffix(db, "-wal");
@@ -171,6 +173,7 @@ static void db_free(sdb_db *db)
     sdb__keyspaces_done(db);
     sdb__wal_close(atomic_load(&db->wal));
     sdb__pager_close(db->pager);
+    sdb__dicts_done(db);
     sdb__io_close(db->file);
     if (db->owns_io) sdb__io_free(db->io);
     sdb__mem_free(db->allocator, db->archive);
@@ -186,7 +189,8 @@ static struct pager_options pager_options(sdb_db *db)
                                   .cache_bytes = db->options.cache_bytes,
                                   .cache_policy = db->options.cache_policy,
                                   .readonly = db->readonly, .verify = sdb__node_verify,
-                                  .packing = sdb__packing_of_page, .packing_context = db};
+                                  .packing = sdb__packing_of_page, .packing_context = db,
+                                  .dictionaries = &db->dictionaries};
 }
 
 /* Writes an empty database into the empty file. */

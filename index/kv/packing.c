@@ -14,6 +14,7 @@
 
 #include "engine/base/status.h"
 #include "index/kv/database.h"
+#include "index/kv/dict.h"
 
 bool sdb__packing_is_known(uint32_t packing)
 {
@@ -50,12 +51,14 @@ struct packing sdb__packing_of_page(void *context, const uint8_t *data, uint32_t
 {
     sdb_db *db = context;
     struct node n = {(uint8_t *)(uintptr_t)data, page_size};
-    uint32_t packing = sdb__keyspace_packing(db, node_tree(n));
+    const struct dictionary *dictionary;
+    uint32_t packing = sdb__keyspace_packing(db, node_tree(n), &dictionary);
     uint32_t hole = NODE_HEADER + node_count(n) * NODE_SLOT, heap = get_u32(n.data + 4);
 
-    if (packing == 0) return (struct packing){PACK_NONE, 0, 0, 0};
-    return (struct packing){(uint8_t)packing, (uint8_t)(packing >> 8), hole,
-                            heap - hole};
+    if (packing == 0) return (struct packing){.algorithm = PACK_NONE};
+    if (dictionary && !dictionary->pack) dictionary = NULL; /* whoever only reads */
+    return (struct packing){(uint8_t)packing, (uint8_t)(packing >> 8), hole, heap - hole,
+                            dictionary};
 }
 
 /* ---- what a keyspace takes ---------------------------------------------------------------- */
@@ -78,6 +81,7 @@ static void add_page(void *context, uint64_t id)
 sdb_status sdb_keyspace_stat(sdb_keyspace *keyspace, sdb_keyspace_stats *out_stats)
 {
     sdb_keyspace_stats s = {.size = sizeof s};
+    const struct dictionary *dictionary;
     struct taking taking;
 
     if (!keyspace || !out_stats)
@@ -90,6 +94,9 @@ sdb_status sdb_keyspace_stat(sdb_keyspace *keyspace, sdb_keyspace_stats *out_sta
         return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name);
     s.compression = (sdb_compression)(keyspace->packing & 0xff);
     s.level = keyspace->packing >> 8;
+    (void)sdb__keyspace_packing(keyspace->db, keyspace->tree.id, &dictionary);
+    s.dictionary_bytes = dictionary ? dictionary->size : 0;
+    s.dictionaries = sdb__dict_count(keyspace->db, keyspace->tree.id);
     taking = (struct taking){keyspace->db, &s};
     TRY(sdb__btree_pages(&keyspace->tree, add_page, &taking));
     s.page_bytes = s.pages * sdb__pager_page_size(keyspace->db->pager);

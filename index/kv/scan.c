@@ -33,7 +33,8 @@ void sdb__scan_init(struct scan *scan, sdb_keyspace *keyspace, const struct snap
     const sdb_allocator *allocator = keyspace->db->allocator;
 
     *scan = (struct scan){.keyspace = keyspace, .snapshot = snapshot,
-                          .leaf = {.allocator = allocator}, .memory = {.allocator = allocator}};
+                          .leaf = {.allocator = allocator},
+                          .ahead = {.allocator = allocator}, .memory = {.allocator = allocator}};
 }
 
 void sdb__scan_reset(struct scan *scan, sdb_keyspace *keyspace, const struct snapshot *snapshot)
@@ -45,10 +46,16 @@ void sdb__scan_reset(struct scan *scan, sdb_keyspace *keyspace, const struct sna
     scan->key.size = 0;
 }
 
+void sdb__scan_rest(struct scan *scan)
+{
+    sdb__btree_ahead_stop(&scan->ahead);
+}
+
 void sdb__scan_done(struct scan *scan)
 {
     const sdb_allocator *allocator = scan->keyspace->db->allocator;
 
+    sdb__btree_ahead_done(&scan->ahead);
     sdb__btree_leaf_done(&scan->leaf);
     sdb__arena_done(&scan->memory);
     sdb__mem_free(allocator, scan->versions);
@@ -150,6 +157,14 @@ static sdb_status load(struct scan *scan, struct btree_place place, bool before,
     scan->version = find_version(scan, place.key, &found);
     if (found && behind) scan->version++;
     return SDB_OK;
+}
+
+/* The same for the leaf that follows in the direction of the scan. */
+static sdb_status load_next(struct scan *scan, struct btree_place place, bool before)
+{
+    if (scan->leaf.layers == 0)
+        btree_ahead_step(&scan->keyspace->tree, place, before, &scan->ahead);
+    return load(scan, place, before, false, 0);
 }
 
 /* Makes `key` the entry's key: that of a slot. */
@@ -293,7 +308,7 @@ sdb_status sdb__scan_next(struct scan *scan)
 
             TRY(ready_room(scan));
             if (!sdb__btree_leaf_after(&scan->leaf, scan->room.data, &place)) return SDB_END;
-            TRY(load(scan, place, false, false, 0));
+            TRY(load_next(scan, place, false));
             if (place.layers < layers) skip_layer(scan, place); /* the layer told of them */
             continue;
         }
@@ -348,7 +363,7 @@ sdb_status sdb__scan_prev(struct scan *scan)
         if (!has_slot && !has_version) {
             TRY(ready_room(scan));
             if (!sdb__btree_leaf_before(&scan->leaf, scan->room.data, &place)) return SDB_END;
-            TRY(load(scan, place, true, false, 0));
+            TRY(load_next(scan, place, true));
             continue;
         }
         if (has_slot && (has_version || is_layer(scan, scan->slot - 1)))
@@ -370,12 +385,14 @@ sdb_status sdb__scan_prev(struct scan *scan)
 
 sdb_status sdb__scan_seek(struct scan *scan, struct bytes key, bool behind)
 {
+    sdb__btree_ahead_begin(&scan->keyspace->tree, &scan->ahead);
     TRY(load(scan, (struct btree_place){key, BTREE_NATURAL, false}, false, behind, SEEK_CELLS));
     return sdb__scan_next(scan);
 }
 
 sdb_status sdb__scan_seek_before(struct scan *scan, const struct bytes *key)
 {
+    sdb__btree_ahead_begin(&scan->keyspace->tree, &scan->ahead);
     if (key) {
         TRY(load(scan, (struct btree_place){*key, BTREE_NATURAL, false}, true, false, SEEK_CELLS));
     } else {

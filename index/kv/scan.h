@@ -22,6 +22,7 @@ struct scan {
     sdb_keyspace *keyspace;
     const struct snapshot *snapshot;
     struct btree_leaf leaf;
+    struct btree_ahead ahead;
     struct arena memory; /* of versions */
     struct scan_version *versions; /* in key order */
     size_t version_count, version_capacity;
@@ -39,6 +40,8 @@ struct scan {
 void sdb__scan_init(struct scan *scan, sdb_keyspace *keyspace, const struct snapshot *snapshot);
 /* Sets a scan up for another keyspace or snapshot of the same database, keeping its memory. */
 void sdb__scan_reset(struct scan *scan, sdb_keyspace *keyspace, const struct snapshot *snapshot);
+/* Waits for what it is reading ahead: to be called when it will not move for long. */
+void sdb__scan_rest(struct scan *scan);
 void sdb__scan_done(struct scan *scan);
 
 /* To the first entry with a key >= key (`behind`: > key). SDB_END if there is none. */

@@ -50,6 +50,7 @@ static void add_pager(sdb_db *db, sdb_stats *s)
     s->dirty_pages = pager.dirty_pages;
     s->page_hits = pager.hits;
     s->page_misses = pager.misses;
+    s->pages_read_ahead = pager.read_ahead;
     s->pages_evicted = pager.evicted;
     s->pages_written = pager.written;
     s->bytes_read = io.read_bytes;

@@ -38,8 +38,7 @@ struct vacuum {
     void *context;
 };
 
-/* Has pages written anew. */
-static sdb_status move_pages(sdb_db *db, const uint64_t *ids, size_t count)
+sdb_status sdb__db_move_pages(sdb_db *db, const uint64_t *ids, size_t count)
 {
     sdb_status status = SDB_OK;
     struct page page;
@@ -74,7 +73,7 @@ static sdb_status move_blocks(sdb_db *db, uint64_t from, uint64_t to,
             if (moves[i].is_page) pages[page_count++] = moves[i].id;
             else status = sdb__pager_move_extent(db->pager, moves[i].id);
         }
-        if (status == SDB_OK) status = move_pages(db, pages, page_count);
+        if (status == SDB_OK) status = sdb__db_move_pages(db, pages, page_count);
     }
     if (status == SDB_OK) status = sdb__db_checkpoint(db, false);
     sdb__pager_place(db->pager, PAGER_PLACE_NEXT);

@@ -305,8 +305,10 @@ static sdb_status verify_all(struct verify_run *run)
     if (status != SDB_OK) return status;
     run->page_size = run->superblock.page_size;
     TRY(sdb__io_queue_new(run->what->io, BATCH, &run->queue));
-    TRY(sdb__pack_room_new(run->what->allocator, run->page_size, &run->room));
+    TRY(sdb__pack_room_new(run->what->allocator, run->page_size, &run->dictionaries,
+                           &run->room));
     TRY(load_map(run));
+    TRY(sdb__verify_dictionaries(run));
     TRY(read_pages(run));
     TRY(sdb__verify_trees(run));
     TRY(find_unreached(run));
@@ -318,14 +320,17 @@ static sdb_status verify_all(struct verify_run *run)
 sdb_status sdb__verify(const struct verify *what, sdb_check_result *out_result)
 {
     struct verify_run run = {.what = what};
-    sdb_status status = verify_all(&run);
     size_t size = out_result->size;
+    sdb_status status;
 
+    sdb__dictionaries_init(&run.dictionaries, what->allocator);
+    status = verify_all(&run);
     sdb__map_done(&run.map);
     sdb__mem_free(what->allocator, run.reached);
     sdb__mem_free(what->allocator, run.unsound);
     sdb__io_queue_free(run.queue);
     sdb__pack_room_free(run.room);
+    sdb__dictionaries_done(&run.dictionaries);
     if (status != SDB_OK) return status;
     *out_result = run.result;
     out_result->size = size;

@@ -9,6 +9,7 @@
 
 #include "engine/pager/map.h"
 #include "engine/pager/pack.h"
+#include "index/btree/node.h"
 #include "index/kv/verify.h"
 
 struct verify_run {
@@ -17,6 +18,7 @@ struct verify_run {
     struct superblock superblock; /* of the checkpoint that is walked */
     uint32_t page_size;
     struct pack_room *room;       /* to unpack pages in */
+    struct dictionaries dictionaries; /* that the catalog leads to */
     struct map map;
     bool map_damaged;    /* and said so: that ids are missing is no news then */
     uint64_t id_limit;   /* ids below it may be in the map */
@@ -46,6 +48,18 @@ SDB_MUST_USE sdb_status sdb__verify_page(struct verify_run *run, uint64_t id, ui
 /* ---- verify_tree.c ---- */
 /* Walks the catalog and every tree it names. */
 SDB_MUST_USE sdb_status sdb__verify_trees(struct verify_run *run);
+
+/*
+ * Judges a catalog entry that leads to a dictionary, but for the extent. NULL, or what is wrong.
+ */
+const char *sdb__verify_dict(struct verify_run *run, struct bytes key, enum node_kind kind,
+                             struct bytes value, uint32_t *out_keyspace);
+/* ---- verify_dict.c ---- */
+/*
+ * Reads the dictionaries that the catalog leads to, before any page is read. Says nothing of
+ * damage: that is found again when the catalog is walked.
+ */
+SDB_MUST_USE sdb_status sdb__verify_dictionaries(struct verify_run *run);
 
 /* ---- verify_log.c ---- */
 /* Reads the log that the superblock names. */

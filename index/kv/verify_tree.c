@@ -29,6 +29,7 @@
 #include "engine/base/status.h"
 #include "index/btree/btree.h"
 #include "index/kv/database.h"
+#include "index/kv/dict.h"
 #include "index/kv/packing.h"
 #include "index/kv/verify_run.h"
 
@@ -333,6 +334,30 @@ static sdb_status catalog_problem(struct walk *w, struct bytes key, const char *
     return SDB_OK;
 }
 
+/* Judges a catalog entry that leads to a dictionary, and its extent. */
+static sdb_status dict_entry(struct walk *w, const struct step *leaf, struct bytes key,
+                             enum node_kind kind, struct bytes value)
+{
+    const struct dictionary *d;
+    uint32_t keyspace, number;
+    const char *wrong = sdb__verify_dict(w->run, key, kind, value, &keyspace);
+    bool known = false;
+
+    if (wrong) return catalog_problem(w, key, wrong);
+    for (size_t i = 0; i < w->tree_count && !known; i++) /* "z" comes behind "d" and "k" */
+        known = w->trees[i].id == keyspace && !w->trees[i].is_cut;
+    if (!known && !w->run->incomplete)
+        return catalog_problem(w, key, "is a dictionary of no keyspace");
+    (void)sdb__dict_parse(key, &keyspace, &number);
+    TRY(check_extent(w, leaf, key, get_u64(value.data), get_u64(value.data + 8)));
+    d = sdb__dictionaries_find(&w->run->dictionaries, number);
+    if (d && !d->unpack)
+        sdb__verify_problem(w->run, "dictionary %" PRIu32 " of keyspace %" PRIu32 " is damaged: "
+                            "what was compressed with it cannot be read; restore a backup", number,
+                            keyspace);
+    return SDB_OK;
+}
+
 /* Takes over a catalog entry. */
 static sdb_status catalog_entry(struct walk *w, struct bytes key, enum node_kind kind,
                                 struct bytes value)
@@ -386,6 +411,8 @@ static sdb_status leaf_slot(struct walk *w, unsigned slot)
     char text[TEXT_ROOM] = "", tree[TEXT_ROOM];
 
     payload = node_payload(leaf->node, slot, &kind);
+    if (w->tree->id == CATALOG_TREE && key.size && key.data[0] == 'z')
+        return dict_entry(w, leaf, key, kind, payload);
     if (w->tree->id == CATALOG_TREE) return catalog_entry(w, key, kind, payload);
     if (kind == NODE_LAYER && room[key.size - 1] == 0 &&
         (leaf->layer + 1) * w->key_most < SDB_KEY_MAX) {

@@ -30,6 +30,31 @@ done
 run "$sdb" check t.sdb
 is "$status" 0 "it is sound"
 
+awk 'BEGIN { for (i = 0; i < 1500; i++) { line = ""; for (j = 1; j < 150; j++)
+    line = line sprintf("%d=%d;", j * 7919 * 104729 % 999999937, j % 9 ? j % 7 : i * j % 1000)
+    printf "doc%05d,%s%d\n", i, line, i } }' >docs.csv
+run "$sdb" import --no-header --compression zstd t.sdb docs docs.csv
+before=$("$sdb" stat t.sdb --json | sed 's/.*"keyspace":"docs"[^}]*"stored_bytes":\([0-9]*\).*/\1/')
+run "$sdb" kv train t.sdb docs --rewrite
+like "$status:$out" "0:a dictionary of * KiB: pages take * %*" "kv train"
+after=$("$sdb" stat t.sdb --json | sed 's/.*"keyspace":"docs"[^}]*"stored_bytes":\([0-9]*\).*/\1/')
+ok "makes pages smaller" test "$after" -lt "$((before * 9 / 10))"
+run "$sdb" stat t.sdb
+like "$out" "*compressed docs*zstd:3, pages take * %, a dictionary of *" "stat tells of it"
+run "$sdb" kv train t.sdb docs --json
+like "$status:$out" '1:{"kept":false,"dictionary_bytes":*,"bytes_after":*}*' "the next does not pay"
+run "$sdb" kv train t.sdb hand
+like "$status:$err" "1:*not compressed with zstd*" "others have no dictionaries"
+run "$sdb" t.sdb train "in zstd"
+like "$status:$err" "1:*a dictionary is trained with*" "nor do small ones"
+run "$sdb" check t.sdb
+is "$status" 0 "it is sound"
+run "$sdb" kv get t.sdb docs doc01499
+like "$out" "*=*;1499*" "and holds what it held"
+"$sdb" t.sdb drop docs >/dev/null
+run "$sdb" check t.sdb
+is "$status" 0 "without it, too"
+
 full=$(wc -c <t.sdb)
 for how in none zstd; do
     "$sdb" t.sdb drop "in $how" >/dev/null

@@ -94,6 +94,14 @@ both 0 read nil '{0 10, 1 -2}' | seed fuzz_history bank 7
 "$sdb" --page-size 4K small.sdb 'put a key value'
 seq 300 >numbers.txt
 "$sdb" import --page-size 4K tree.sdb numbers numbers.txt >/dev/null
+awk 'BEGIN { for (i = 0; i < 330; i++) { s = ""; for (j = 1; j < 70; j++)
+    s = s sprintf("%d=%d;", j * 7919 * 104729 % 999999937, j % 9 ? j % 7 : i * j % 100)
+    printf "%04d,%s\n", i, s } }' >texts.csv
+"$sdb" import --page-size 4K --no-header --compression zstd dict.sdb texts texts.csv >/dev/null
+"$sdb" kv train --rewrite dict.sdb texts >/dev/null
+"$sdb" vacuum dict.sdb >/dev/null
+seed fuzz_file dictionary 0 <dict.sdb
+seed fuzz_file dictionary-sealed 1 <dict.sdb
 seed fuzz_file small 0 <small.sdb
 seed fuzz_file small-sealed 1 <small.sdb
 seed fuzz_file tree-sealed 1 <tree.sdb

@@ -9,19 +9,31 @@
  * "count" with the number 3 in 8 bytes, "text" with "golden log", both merged together.
  *
  * The packed golden database holds the keys "0000"…"0199" in the keyspaces "lz4" and "zstd",
- * which are compressed so.
+ * which are compressed so. That with a dictionary holds GOLDEN_TEXTS texts in the keyspace "dict".
  */
 #ifndef SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H
 #define SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
+enum { GOLDEN_TEXTS = 400, GOLDEN_TEXT_ROOM = 1000 };
 enum { GOLDEN_COUNT = 200, GOLDEN_LONG = 1000, GOLDEN_LARGE = 10000, GOLDEN_COMMITS = 6 };
 
 static inline size_t golden_size(unsigned i)
 {
     return i * 3 % 100 + 1;
+}
+
+static inline size_t golden_text(char to[GOLDEN_TEXT_ROOM], unsigned i)
+{
+    size_t size = 0;
+
+    for (unsigned n = 0; n < 30; n++)
+        size += (size_t)snprintf(to + size, GOLDEN_TEXT_ROOM - size, "\"%08x-%08x\": %u,\n",
+                                 n * 2654435761u, n * n * 2246822519u, n % 10 ? n : i * (n + 1));
+    return size;
 }
 
 static inline void golden_fill(uint8_t *to, size_t size, unsigned i)

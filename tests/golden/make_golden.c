@@ -125,6 +125,30 @@ static void make_packed(const char *path, sdb_options options)
     need(sdb_close(db));
 }
 
+static void make_dictionary(const char *path, sdb_options options)
+{
+    sdb_keyspace_options how = SDB_KEYSPACE_OPTIONS_INIT;
+    sdb_keyspace *keyspace;
+    sdb_txn *txn;
+    sdb_db *db;
+
+    how.compression = SDB_COMPRESSION_ZSTD;
+    need(sdb_open(path, &options, &db));
+    need(sdb_keyspace_make(db, "dict", &how, &keyspace));
+    need(sdb_txn_begin(db, SDB_TXN_BATCH, &txn));
+    for (unsigned i = 0; i < GOLDEN_TEXTS; i++) {
+        char key[8], text[GOLDEN_TEXT_ROOM];
+        size_t size = golden_text(text, i);
+
+        (void)snprintf(key, sizeof key, "%04u", i);
+        need(sdb_put(txn, keyspace, (sdb_slice){key, 4}, (sdb_slice){text, size}));
+    }
+    need(sdb_txn_commit(txn));
+    need(sdb_keyspace_train(keyspace, 4096, SDB_TRAIN_REWRITE, NULL, NULL, NULL));
+    need(sdb_vacuum(db, 0, NULL, NULL));
+    need(sdb_close(db));
+}
+
 static void make_plain(const char *path, const char *copy, sdb_options options)
 {
     sdb_keyspace *first, *second;
@@ -166,5 +190,7 @@ int main(int count, char **arguments)
     if (!is_there(path)) make_plain(path, copy, options);
     (void)snprintf(path, sizeof path, "%s/packed1.sdb", arguments[1]);
     if (!is_there(path)) make_packed(path, options);
+    (void)snprintf(path, sizeof path, "%s/dictionary1.sdb", arguments[1]);
+    if (!is_there(path)) make_dictionary(path, options);
     return 0;
 }

@@ -166,12 +166,43 @@ START_TEST(golden_packed_database_is_read_exactly)
     }
     kv_check_sound(db);
     OK(sdb_close(db));
-    put_u32(bytes + 12, 3); /* what this library does not know yet */
+    put_u32(bytes + 12, 1u << 31); /* what this library does not know yet */
     put_u64(bytes + 4088, sdb__digest(bytes, 4088, 0));
     memcpy(bytes + 4096, bytes, 4096);
     place(io, KV_PATH, bytes, size);
     IS(sdb__db_open(io, KV_PATH, &options, &db), SDB_INVALID);
     ck_assert_ptr_nonnull(strstr(sdb_errmsg(), "use a newer sdb"));
+    sdb__io_free(io);
+}
+END_TEST
+
+START_TEST(golden_database_with_a_dictionary_is_read_exactly)
+{
+    static uint8_t bytes[ROOM];
+    size_t size = read_golden("dictionary1.sdb", bytes), got;
+    struct io *io = kv_disk(1);
+    sdb_options options = kv_options(0);
+    sdb_keyspace_stats stats = {.size = sizeof stats};
+    sdb_keyspace *keyspace;
+    sdb_db *db;
+
+    ck_assert_uint_eq(get_u32(bytes + 12), 9); /* features */
+    place(io, KV_PATH, bytes, size);
+    db = kv_open(io, &options);
+    keyspace = kv_keyspace(db, "dict");
+    OK(sdb_keyspace_stat(keyspace, &stats));
+    ck_assert_uint_gt(stats.dictionary_bytes, 1000);
+    ck_assert_uint_gt(stats.compressed_pages, 50);
+    for (unsigned i = 0; i < GOLDEN_TEXTS; i++) {
+        char key[8], wanted[GOLDEN_TEXT_ROOM], text[GOLDEN_TEXT_ROOM];
+
+        (void)snprintf(key, sizeof key, "%04u", i);
+        OK(sdb_get_copy(keyspace, (sdb_slice){key, 4}, text, sizeof text, &got));
+        ck_assert_uint_eq(got, golden_text(wanted, i));
+        ck_assert_mem_eq(text, wanted, got);
+    }
+    kv_check_sound(db);
+    OK(sdb_close(db));
     sdb__io_free(io);
 }
 END_TEST
@@ -328,6 +359,7 @@ int main(void)
 
     tcase_add_test(cases, golden_database_is_read_exactly);
     tcase_add_test(cases, golden_packed_database_is_read_exactly);
+    tcase_add_test(cases, golden_database_with_a_dictionary_is_read_exactly);
     tcase_add_test(cases, golden_log_is_read_exactly);
     tcase_add_test(cases, superblock_bytes_are_where_the_format_says);
     tcase_add_test(cases, node_bytes_are_where_the_format_says);

@@ -20,7 +20,7 @@ static uint8_t page[PAGE], packed[PAGE], back[PAGE];
 
 static void set_up(void)
 {
-    OK(sdb__pack_room_new(&sdb__mem_default, PAGE, &room));
+    OK(sdb__pack_room_new(&sdb__mem_default, PAGE, NULL, &room));
 }
 
 static void tear_down(void)
@@ -51,8 +51,8 @@ static const char *unpack(const uint8_t *from, size_t size)
     return wrong;
 }
 
-static const struct packing ways[] = {{PACK_LZ4, 0, 0, 0}, {PACK_ZSTD, 0, 0, 0},
-                                      {PACK_ZSTD, 1, 0, 0}, {PACK_ZSTD, 19, 0, 0}};
+static const struct packing ways[] = {{PACK_LZ4, 0, 0, 0, NULL}, {PACK_ZSTD, 0, 0, 0, NULL},
+                                      {PACK_ZSTD, 1, 0, 0, NULL}, {PACK_ZSTD, 19, 0, 0, NULL}};
 enum { WAYS = sizeof ways / sizeof ways[0] };
 
 START_TEST(pages_come_back_and_take_whole_blocks)
@@ -124,7 +124,9 @@ START_TEST(forged_heads_are_refused)
     put_u32(packed, (uint32_t)(size - SPACE_BLOCK - PACK_HEAD));
     expect_refused(size, "number");
     put_u32(packed, (uint32_t)(size - PACK_HEAD));
-    put_u32(packed + 4, 3);
+    put_u32(packed + 4, PACK_ZSTD_WITH | 7 << 8);
+    expect_refused(size, "a dictionary that there is not");
+    put_u32(packed + 4, 4);
     expect_refused(size, "unknown way");
     put_u32(packed + 4, 0);
     expect_refused(size, "unknown way");
