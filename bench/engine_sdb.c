@@ -4,7 +4,8 @@
  *
  * Idea: sdb through its public headers only, as an application would use it. A batch is a blind
  * transaction, a lone change a batch of its own, a lone read sdb_get_copy; a snapshot or a cursor
- * is a reading transaction; reads in flight are in a get queue.
+ * is a reading transaction; reads in flight are in a get queue. With zstd the keyspace is made with
+ * the library's default level, which is RocksDB's too.
  *
  * Source: sdb/kv.h, sdb/async.h.
  */
@@ -69,6 +70,18 @@ static bool policy_parse(const char *text, sdb_cache_policy *out)
     return false;
 }
 
+/* The keyspace as it was made, or makes it: a keyspace is compressed for life. */
+static sdb_status keyspace_open(sdb_db *db, const bench_setup *setup, sdb_keyspace **out)
+{
+    static const char name[] = "bench";
+    sdb_keyspace_options options = SDB_KEYSPACE_OPTIONS_INIT;
+    sdb_status status = sdb_keyspace_open(db, name, SDB_KEYSPACE_MUST_EXIST, out);
+
+    if (status != SDB_NOTFOUND) return status;
+    options.compression = setup->zstd ? SDB_COMPRESSION_ZSTD : SDB_COMPRESSION_NONE;
+    return sdb_keyspace_make(db, name, &options, out);
+}
+
 static bench_answer db_open(const bench_setup *setup, bench_db **out_db)
 {
     static const sdb_durability levels[] = {
@@ -98,9 +111,9 @@ static bench_answer db_open(const bench_setup *setup, bench_db **out_db)
         free(db);
         return answer;
     }
-    status = sdb_keyspace_open(db->db, "bench", 0, &db->keyspace);
+    status = keyspace_open(db->db, setup, &db->keyspace);
     if (status != SDB_OK) {
-        answer = failed("sdb_keyspace_open", status);
+        answer = failed("the keyspace", status);
         (void)sdb_close(db->db);
         free(db);
         return answer;
@@ -312,11 +325,12 @@ extern const bench_engine bench_engine_sdb;
 const bench_engine bench_engine_sdb = {
     .name = "sdb",
     .settings =
-        "cache --cache_mb, pages of 8 KiB, checkpoint every 256 MiB of log; durability NONE, "
-        "fillsync: FULL; batches are SDB_TXN_BATCH, lone puts a batch of their own, lone reads "
-        "sdb_get_copy, snapshots and cursors SDB_TXN_READ; --inflight by sdb_get_queue; --direct: "
-        "direct_io",
+        "no compression (zstd if asked), cache --cache_mb, pages of 8 KiB, checkpoint every 256 MiB "
+        "of log; durability NONE, fillsync: FULL; batches are SDB_TXN_BATCH, lone puts a batch of "
+        "their own, lone reads sdb_get_copy, snapshots and cursors SDB_TXN_READ; --inflight by "
+        "sdb_get_queue; --direct: direct_io",
     .can_direct = true,
+    .can_zstd = true,
     .queue = &queue_calls,
     .version = version,
     .open = db_open,

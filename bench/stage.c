@@ -29,6 +29,9 @@
 
 enum { FILL_BATCH = 1000, QUIET_MS = 60000, POLL_EVERY = 64 };
 
+/* Filling is not measured, and WiredTiger refuses a batch whose pages are most of its cache. */
+static const uint64_t fill_cache_bytes = UINT64_C(256) << 20;
+
 void bench_stage_init(bench_stage *stage, const bench_config *config, const bench_engine *engine)
 {
     memset(stage, 0, sizeof *stage);
@@ -42,6 +45,7 @@ bench_answer bench_stage_poll(const bench_stage *stage, uint64_t count)
 {
     const bench_config *config = stage->config;
 
+    if (stage->keeper != NULL) bench_pagecache_wait(stage->keeper);
     if (count % POLL_EVERY != 0 || config->cancelled == NULL || !config->cancelled())
         return BENCH_OK;
     return bench_fail("interrupted");
@@ -68,13 +72,14 @@ void bench_stage_content(bench_stage *stage, bench_content content)
     stage->content = content;
 }
 
-static bench_answer stage_open(bench_stage *stage, bench_durability durability, bool direct)
+static bench_answer stage_open(bench_stage *stage, bench_durability durability, bool direct,
+                               uint64_t cache_bytes)
 {
     const bench_config *config = stage->config;
     const bench_generator *generator = &config->generator;
     bench_setup setup = {
         .directory = stage->directory,
-        .cache_bytes = config->cache_bytes,
+        .cache_bytes = cache_bytes,
         .cache_policy = config->cache_policy,
         .data_bytes = generator->count * (generator->key_size + generator->value_size),
         .value_size = generator->value_size,
@@ -89,7 +94,8 @@ static bench_answer stage_open(bench_stage *stage, bench_durability durability, 
     return stage->engine->open(&setup, &stage->db);
 }
 
-bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability, bool direct)
+static bench_answer stage_fresh(bench_stage *stage, bench_durability durability, bool direct,
+                                uint64_t cache_bytes)
 {
     if (stage_close(stage) != BENCH_OK) return BENCH_FAILED;
     if (!bench_directory_remove(stage->directory))
@@ -98,7 +104,12 @@ bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability, 
         return bench_fail("%s cannot be made; choose another place with --db", stage->directory);
     stage->passes = 0;
     bench_stage_content(stage, (bench_content){.generation = 0});
-    return stage_open(stage, durability, direct);
+    return stage_open(stage, durability, direct, cache_bytes);
+}
+
+bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability)
+{
+    return stage_fresh(stage, durability, true, stage->config->cache_bytes);
 }
 
 bench_answer bench_stage_cold(bench_stage *stage)
@@ -106,7 +117,7 @@ bench_answer bench_stage_cold(bench_stage *stage)
     if (stage_close(stage) != BENCH_OK) return BENCH_FAILED;
     bench_measure_sync(stage->directory);
     bench_pagecache_drop(stage->directory);
-    return stage_open(stage, stage->config->durability, true);
+    return stage_open(stage, stage->config->durability, true, stage->config->cache_bytes);
 }
 
 const char *bench_stage_io(const bench_stage *stage)
@@ -216,11 +227,14 @@ bench_answer bench_stage_fill(bench_stage *stage)
     bench_session *session;
     bench_order order;
     bench_change change = {.order = &order, .generation = 1, .batch = FILL_BATCH};
+    const bench_config *config = stage->config;
+    uint64_t cache_bytes =
+        config->cache_bytes > fill_cache_bytes ? config->cache_bytes : fill_cache_bytes;
     bench_answer answer;
     uint64_t disk_bytes;
     uint64_t digest;
 
-    if (bench_stage_fresh(stage, stage->config->durability, false) != BENCH_OK) return BENCH_FAILED;
+    if (stage_fresh(stage, config->durability, false, cache_bytes) != BENCH_OK) return BENCH_FAILED;
     bench_stage_order(stage, false, &order);
     if (stage->engine->session_open(stage->db, &session) != BENCH_OK) return BENCH_FAILED;
     answer = fill(stage, session, &change);
@@ -317,7 +331,8 @@ bench_answer bench_stage_verify(bench_stage *stage, uint64_t *out_digest)
         answer = bench_fail("out of memory");
         goto out;
     }
-    if (stage->db == NULL && stage_open(stage, stage->config->durability, false) != BENCH_OK)
+    if (stage->db == NULL && stage_open(stage, stage->config->durability, false,
+                                        stage->config->cache_bytes) != BENCH_OK)
         goto out;
     if (stage->engine->session_open(stage->db, &session) != BENCH_OK) goto out;
     if (read_all(stage, session, &count, &digest) != BENCH_OK) goto out;

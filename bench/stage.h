@@ -55,20 +55,24 @@ typedef struct bench_stage {
     bench_db *db; /* NULL while nothing is open */
     bench_content content;
     uint64_t passes; /* orders used so far: each pass has another */
+    struct bench_pagecache *keeper; /* borrowed while a workload runs that it bounds; or NULL */
     char directory[BENCH_DIRECTORY_SIZE + 64];
 } bench_stage;
 
 /* Prepares; nothing is opened. `config` is borrowed. bench_stage_done ends it. */
 void bench_stage_init(bench_stage *stage, const bench_config *config, const bench_engine *engine);
 
-/* Fails, with a sentence, when config->cancelled says so. Looks at each 64th `count` only. */
+/*
+ * Waits while the keeper of the page cache asks for it. Fails, with a sentence, when
+ * config->cancelled says so: that is looked at at each 64th `count` only.
+ */
 bench_answer bench_stage_poll(const bench_stage *stage, uint64_t count);
 
 /* Closes the database and removes it. */
 void bench_stage_done(bench_stage *stage);
 
-/* Makes the database fresh and opens it, with config->direct if `direct`. */
-bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability, bool direct);
+/* Makes the database fresh and opens it, with config->direct. */
+bench_answer bench_stage_fresh(bench_stage *stage, bench_durability durability);
 
 /*
  * Opens the database again with nothing of it in memory: neither in the engine's cache, nor in the
@@ -79,7 +83,10 @@ bench_answer bench_stage_cold(bench_stage *stage);
 /* How the reads of this stage reach the disk: "direct", "bounded" (pagecache.h), "cached". */
 const char *bench_stage_io(const bench_stage *stage);
 
-/* Makes it fresh and fills it, unmeasured: random order, batches of 1000. It is even afterwards. */
+/*
+ * Makes it fresh and fills it, unmeasured: random order, batches of 1000, a cache of at least 256
+ * MiB. It is even afterwards, and open.
+ */
 bench_answer bench_stage_fill(bench_stage *stage);
 
 /*

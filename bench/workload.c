@@ -126,8 +126,8 @@ static bench_answer precondition(bench_stage *stage, const bench_workload *workl
                 stage->content.ahead == 0;
     *out_filled = false;
     if (workload->fresh)
-        return bench_stage_fresh(
-            stage, workload->sync ? BENCH_DURABILITY_FULL : stage->config->durability, true);
+        return bench_stage_fresh(stage, workload->sync ? BENCH_DURABILITY_FULL
+                                                       : stage->config->durability);
     if (!ready) {
         *out_filled = true;
         if (bench_stage_fill(stage) != BENCH_OK) return BENCH_FAILED;
@@ -351,13 +351,16 @@ bench_answer bench_workload_run(bench_stage *stage, const bench_workload *worklo
     if (workers == NULL) return bench_fail("out of memory");
     job_init(&job, stage, workload);
     job_deal(&job, workers, threads, count);
-    if (stage->config->direct && !stage->engine->can_direct &&
-        !bench_pagecache_hold(&keeper, stage->directory, stage->config->cache_bytes)) {
-        free(workers);
-        return bench_fail("the thread that bounds the page cache cannot be started");
+    if (stage->config->direct) {
+        if (!bench_pagecache_hold(&keeper, stage->directory, stage->config->cache_bytes)) {
+            free(workers);
+            return bench_fail("the thread that bounds the page cache cannot be started");
+        }
+        stage->keeper = &keeper;
     }
     answer = job_run(&job, workers, count, &start);
     end = bench_measure_point();
+    stage->keeper = NULL;
     bench_pagecache_release(&keeper);
     if (answer == BENCH_OK) {
         collect(&results[0], &job, workers, 0, threads, start.wall_ns);
