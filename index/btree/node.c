@@ -70,25 +70,38 @@ void sdb__node_init(struct node n, unsigned level, uint32_t tree, uint64_t id, s
         memcpy(n.data + n.size - lower.size - upper_size, upper->data, upper_size);
 }
 
+/* The first slot from `low` on, before `high`, whose head is >= head. Without branches to guess. */
+static unsigned search_heads(struct node n, uint32_t head, unsigned low, unsigned high)
+{
+    unsigned count = high - low;
+
+    while (count > 1) {
+        unsigned half = count / 2;
+
+        low += get_u32(node_slot(n, low + half - 1)) < head ? half : 0;
+        count -= half;
+    }
+    return low + (count && get_u32(node_slot(n, low)) < head);
+}
+
 /* The first slot whose suffix is >= suffix. */
 static unsigned search_suffix(struct node n, struct bytes suffix, bool *out_found)
 {
     uint32_t head = make_head(suffix);
-    unsigned low = 0, high = node_count(n);
+    unsigned count = node_count(n), low = search_heads(n, head, 0, count), high = low;
 
     *out_found = false;
+    if (low == count || get_u32(node_slot(n, low)) != head) return low;
+    /* Those with the same head: few, as a rule. */
+    if (low + 1 < count && get_u32(node_slot(n, low + 1)) == head)
+        high = head == UINT32_MAX ? count : search_heads(n, head + 1, low, count);
+    else
+        high = low + 1;
     while (low < high) {
         unsigned middle = (low + high) / 2;
-        uint32_t at = get_u32(node_slot(n, middle));
-        int order;
+        struct bytes s = node_suffix(n, middle);
+        int order = compare_bytes(s.data, s.size, suffix.data, suffix.size);
 
-        if (at != head) {
-            order = at < head ? -1 : 1;
-        } else {
-            struct bytes s = node_suffix(n, middle);
-
-            order = compare_bytes(s.data, s.size, suffix.data, suffix.size);
-        }
         if (order == 0) {
             *out_found = true;
             return middle;
