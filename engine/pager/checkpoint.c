@@ -9,9 +9,10 @@
  *   written only after all it leads to has been synced. I3 the slot written is never the one that
  *   holds the newest superblock.
  * Costs: every page changed since the last checkpoint once, plus the map chunks it touches; two
- *   syncs. A writer waits at most for one batch of writes that holds its page's latch shared.
- * Source: fuzzy checkpoints with copy on update, as surveyed in Härder & Reuter 1983; here the
- *   "copy" is the write itself, so no memory is needed for it. Not here: when to do it (index/kv).
+ *   syncs. A page is latched while it is copied, not while it is written (copies.c).
+ * Source: fuzzy checkpoints with copy on update, as surveyed in Härder & Reuter 1983; the "copy" of
+ *   a writer that comes first is the write itself, so no memory is needed for it. Not here: when to
+ *   do it (index/kv).
  */
 #include "engine/pager/pool.h"
 
@@ -73,48 +74,37 @@ static sdb_status list_dirty(struct pager *p, uint64_t **out_ids, size_t *out_co
     return SDB_OK;
 }
 
-/* Writes a batch of shared-latched frames and unlatches them. */
-static sdb_status write_batch(struct pager *p, const uint32_t *frames, const uint64_t *ids,
-                              size_t count)
+/* Copies a page, if it is still dirty from before the cut. It may be latched; nothing else is. */
+static sdb_status copy_page(struct pager *p, uint64_t id, struct copies *copies)
 {
-    sdb_status status = sdb__pool_write(p, frames, count);
+    sdb_status status = SDB_OK;
+    struct frame *f;
+    uint32_t frame;
 
-    for (size_t i = 0; i < count; i++) sdb__pool_release_shared(p, ids[i]);
+    if (!sdb__pool_try_shared(p, id, true, &frame))
+        return SDB_OK; /* it has left memory: whoever evicted it wrote it */
+    f = &p->frames[frame];
+    if (atomic_load_explicit(&f->dirty, memory_order_relaxed) &&
+        atomic_load_explicit(&f->epoch, memory_order_relaxed) <
+            atomic_load_explicit(&p->epoch, memory_order_relaxed))
+        status = sdb__pool_copy(p, id, frame, copies);
+    sdb__pool_release_shared(p, id);
     return status;
 }
 
-/*
- * Writes the listed pages that are still dirty from before the cut. Waits for a latch only while
- * holding none, so that a writer with two pages cannot be waited for in a circle.
- */
+/* Writes the listed pages that are still dirty from before the cut. */
 static sdb_status write_pages(struct pager *p, const uint64_t *ids, size_t count)
 {
-    uint64_t epoch = atomic_load(&p->epoch), held[POOL_BATCH];
-    uint32_t frames[POOL_BATCH], frame;
-    size_t batch = 0, i = 0;
+    struct copies copies = {.room = NULL};
+    sdb_status status = SDB_OK, written;
 
-    while (i < count || batch) {
-        bool full = batch == POOL_BATCH || i == count;
-
-        if (!full && sdb__pool_try_shared(p, ids[i], batch == 0, &frame)) {
-            struct frame *f = &p->frames[frame];
-
-            if (atomic_load_explicit(&f->dirty, memory_order_relaxed) &&
-                atomic_load_explicit(&f->epoch, memory_order_relaxed) < epoch) {
-                held[batch] = ids[i];
-                frames[batch++] = frame;
-            } else {
-                sdb__pool_release_shared(p, ids[i]);
-            }
-            i++;
-        } else if (!full && batch == 0) {
-            i++; /* it has left memory: whoever evicted it wrote it */
-        } else {
-            TRY(write_batch(p, frames, held, batch));
-            batch = 0;
-        }
+    for (size_t i = 0; i < count && status == SDB_OK; i++) {
+        status = copy_page(p, ids[i], &copies);
+        if (status == SDB_OK && copies.count == POOL_BATCH)
+            status = sdb__pool_write_copies(p, &copies);
     }
-    return SDB_OK;
+    written = sdb__pool_write_copies(p, &copies); /* in any case: the map names their places */
+    return status == SDB_OK ? written : status;
 }
 
 /* Writes bytes of the map's own and says where they stand. */

@@ -102,9 +102,8 @@ void sdb__pool_untake(struct pager *p, uint64_t place)
     (void)pthread_mutex_unlock(&p->map_lock);
 }
 
-/* What stands for page `index` of a batch in the file: the page, or it packed into `*room`. */
-static uint8_t *bytes_to_write(struct pager *p, uint8_t *data, struct pack_room **room,
-                               unsigned index, size_t *out_size)
+uint8_t *sdb__pool_bytes(struct pager *p, uint8_t *data, struct pack_room **room, unsigned index,
+                         size_t *out_size)
 {
     struct packing how = {.algorithm = PACK_NONE};
     uint8_t *packed;
@@ -134,7 +133,7 @@ static size_t prepare_writes(struct pager *p, const uint32_t *frames, size_t cou
         uint8_t *data = frame_data(p, frames[i]), *bytes;
         size_t size;
 
-        bytes = bytes_to_write(p, data, room, (unsigned)i, &size);
+        bytes = sdb__pool_bytes(p, data, room, (unsigned)i, &size);
         if (sdb__pool_take(p, size, bytes == data ? PLACE_PAGE : PLACE_PACKED,
                            &entries[i].place) != SDB_OK)
             return i;
@@ -217,6 +216,9 @@ static bool try_victim(struct pager *p, uint32_t frame)
     uint64_t id = atomic_load_explicit(&p->frames[frame].id, memory_order_relaxed), word;
 
     if (id == 0) return false; /* on its way in or out */
+    if (atomic_load_explicit(&p->frames[frame].leaving, memory_order_acquire) &&
+        !MUTANT(page_gone_before_its_copy_is_written))
+        return false;
     word = atomic_load_explicit(&p->words[id], memory_order_relaxed);
     if ((word & WORD_FRAME_MASK) != (uint64_t)frame + 1 ||
         (word & (WORD_EXCLUSIVE | WORD_SHARED_MASK)))

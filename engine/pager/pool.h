@@ -9,7 +9,7 @@
  * I/O under pool_lock or queue_lock; under map_lock only the truncation of the file.
  * A frame's `id` changes under pool_lock or under the exclusive latch of the page that owns it;
  * `dirty` and `epoch` change under the page's latch: to dirty under an exclusive one, to clean
- * under any by whoever wrote it.
+ * under any by whoever wrote it, or has a copy that he is about to write (copies.c).
  */
 #ifndef SDB_ENGINE_PAGER_POOL_H
 #define SDB_ENGINE_PAGER_POOL_H
@@ -35,6 +35,8 @@ struct frame {
     _Atomic uint64_t id; /* of the page in it; 0: none */
     _Atomic uint64_t epoch;
     _Atomic bool dirty;
+    /* clean, but what the map names is still being written: it stays in memory until it is there */
+    _Atomic bool leaving;
 };
 
 struct counters {
@@ -144,6 +146,29 @@ void sdb__pool_untake(struct pager *p, uint64_t place);
  * or none.
  */
 SDB_MUST_USE sdb_status sdb__pool_write(struct pager *p, const uint32_t *frames, size_t count);
+
+/* What stands for page `index` of a batch in the file: the page, or it packed into `*room`. */
+uint8_t *sdb__pool_bytes(struct pager *p, uint8_t *data, struct pack_room **room, unsigned index,
+                         size_t *out_size);
+
+/* ---- copies.c: pages written from copies, while their frames are free to change ------------- */
+
+struct copies {
+    struct pack_room *room;
+    size_t count;
+    uint64_t ids[POOL_BATCH];
+    uint32_t frames[POOL_BATCH];
+    struct io_op ops[POOL_BATCH];
+};
+
+/*
+ * Copies the page in `frame`, which is latched, dirty and of an epoch before the cut, enters the
+ * place where the copy will stand and marks the frame clean. At most POOL_BATCH at a time.
+ */
+SDB_MUST_USE sdb_status sdb__pool_copy(struct pager *p, uint64_t id, uint32_t frame,
+                                       struct copies *copies);
+/* Writes the copies and forgets them. If that fails the frames are dirty again. No latch is held. */
+SDB_MUST_USE sdb_status sdb__pool_write_copies(struct pager *p, struct copies *copies);
 
 /* A frame that holds no page, for page `id`, evicting if need be. */
 SDB_MUST_USE sdb_status sdb__pool_frame(struct pager *p, uint64_t id, uint32_t *out_frame);
