@@ -326,8 +326,8 @@ const bench_engine bench_engine_sdb = {
     .name = "sdb",
     .settings =
         "no compression (zstd if asked), cache --cache_mb, pages of 8 KiB, checkpoint every 256 "
-        "MiB of log; durability NONE, fillsync: FULL; batches are SDB_TXN_BATCH, lone puts a batch of "
-        "their own, lone reads sdb_get_copy, snapshots and cursors SDB_TXN_READ; --inflight by "
+        "MiB of log; durability NONE, fillsync: FULL; batches are SDB_TXN_BATCH, lone puts a batch "
+        "of their own, lone reads sdb_get_copy, snapshots and cursors SDB_TXN_READ; --inflight by "
         "sdb_get_queue; --direct: direct_io",
     .can_direct = true,
     .can_zstd = true,

@@ -167,7 +167,7 @@ struct copies {
  */
 SDB_MUST_USE sdb_status sdb__pool_copy(struct pager *p, uint64_t id, uint32_t frame,
                                        struct copies *copies);
-/* Writes the copies and forgets them. If that fails the frames are dirty again. No latch is held. */
+/* Writes the copies and forgets them; after a failure the frames are dirty again. No latch held. */
 SDB_MUST_USE sdb_status sdb__pool_write_copies(struct pager *p, struct copies *copies);
 
 /* A frame that holds no page, for page `id`, evicting if need be. */
