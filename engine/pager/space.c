@@ -5,10 +5,11 @@
  * Idea: a bitmap and a cursor (next fit). A checkpoint that writes many pages in a row gets blocks
  * in a row, so its writes are sequential on disk; a lap that finds nothing is remembered, so that a
  * full file grows without being searched again.
- * Invariants: I1 bits at and beyond `end` are 0. I2 `owned` is the number of 1 bits in words, `used`
- *   that of the blocks with one in words or in what is held. I3 if hopeless is h > 0, no free run
- *   below end has h or more blocks.
- * Costs: memory 1/4096 of the file, twice with kept checkpoints; a search looks at 64 blocks a step.
+ * Invariants: I1 bits at and beyond `end` are 0. I2 `owned` is the number of 1 bits in words, and
+ *   `used` that of the blocks with one in words or in what is held. I3 if hopeless is h > 0, no
+ *   free run below end has h or more blocks.
+ * Costs: memory 1/4096 of the file, twice with kept checkpoints; a search looks at 64 blocks a
+ *   step.
  * Source: next fit as in Knuth, TAOCP 1, 2.5. Not here: best fit, a tree of runs; durability.
  */
 #include "engine/pager/space.h"

@@ -302,7 +302,8 @@ typedef void (*sdb_problem_fn)(void *context, const char *problem);
  * checksum, order and bounds of every tree, every large value, that no space is used twice, none
  * lost; then each named snapshot in the same way. SDB_OK when sound, SDB_CORRUPT when problems were
  * reported; other statuses mean that the check itself could not run. Commits since the last
- * checkpoint are covered by starting with a checkpoint (not for a read-only handle). `report`, `progress` and `out_result` may be NULL.
+ * checkpoint are covered by starting with a checkpoint (not for a read-only handle). `report`,
+ * `progress` and `out_result` may be NULL.
  */
 SDB_API SDB_MUST_USE sdb_status sdb_check(sdb_db *db, sdb_problem_fn report,
                                           sdb_progress_fn progress, void *context,

@@ -19,7 +19,8 @@
  *   when all else is durable: until then the file is no database. I3 after a failure there is no
  *   file.
  * Costs: one read and one write of everything; 18 bytes of memory a page.
- * Not here: named snapshots, which a copy has none of; copying the log (a checkpoint is whole without it); copies that only take what changed.
+ * Not here: named snapshots, which a copy has none of; copying the log (a checkpoint is whole
+ *   without it); copies that only take what changed.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -311,7 +311,7 @@ SDB_MUST_USE sdb_status sdb__restore(struct io *io, const char *backup, const ch
 /* ---- checkpoint_run.c ---- */
 /* Makes a checkpoint. `last`: the log is not needed any more, both superblocks are written. */
 SDB_MUST_USE sdb_status sdb__db_checkpoint(sdb_db *db, bool last);
-/* The same; KEEP: it stays as the snapshot `name`, LET_GO: from then on there is none of the name. */
+/* The same; KEEP: it stays as the snapshot `name`. LET_GO: from then on there is none. */
 enum checkpoint_kind { CHECKPOINT_PLAIN, CHECKPOINT_LAST, CHECKPOINT_KEEP, CHECKPOINT_LET_GO };
 SDB_MUST_USE sdb_status sdb__db_checkpoint_kind(sdb_db *db, enum checkpoint_kind kind,
                                                 const char *name);
