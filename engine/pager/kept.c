@@ -254,10 +254,15 @@ static struct superblock superblock_of_cut(struct pager *p, const struct superbl
     return s;
 }
 
-/* Writes the prepared table; whatever failed until then gives the checkpoint up. */
+/* Writes the prepared table; what failed until then gives the checkpoint up. */
 static sdb_status seal(struct pager *p, struct io_queue *queue, sdb_status status)
 {
     if (status == SDB_OK) status = write_table(p, queue);
+    if (status == SDB_OK) {
+        (void)pthread_mutex_lock(&p->map_lock); /* so that settling cannot fail */
+        status = sdb__space_reach(&p->map.space, p->kept.next_held.end);
+        (void)pthread_mutex_unlock(&p->map_lock);
+    }
     if (queue) sdb__pool_queue_put(p, queue);
     if (status != SDB_OK) sdb__pool_give_up(p);
     return status;

@@ -71,7 +71,7 @@ SDB_MUST_USE sdb_status sdb__kept_load(struct pager *pager, struct io_queue *que
                                        const struct superblock *superblock);
 /*
  * Adds the blocks that the page maps of a list refer to, and those that these stand in. One that
- * is damaged is noted, and gives what can be read of it.
+ * is damaged gives what can be read of it.
  */
 SDB_MUST_USE sdb_status sdb__kept_collect(struct pager *pager, struct io_queue *queue,
                                           const struct kept_list *list, struct block_set *set);

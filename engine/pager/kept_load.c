@@ -66,36 +66,33 @@ struct collector {
     struct block_set *set, read; /* first blocks of the chunks that have been read */
     uint64_t file_blocks;
     uint8_t *chunk;
-    bool damaged; /* the one that is being looked at */
 };
 
-/* Adds a run, if there can be such a one. */
-static sdb_status add(struct collector *c, const struct superblock *s, uint64_t place)
+/* Whether there can be such a run. */
+static bool is_inside(const struct collector *c, const struct superblock *s, uint64_t place)
 {
-    uint64_t first = place_first(place), blocks = place_blocks(place);
+    uint64_t first = place_first(place), end = first + place_blocks(place);
 
-    if (first >= first_block && first + blocks <= s->end_block && first + blocks <= c->file_blocks)
-        return sdb__blocks_add(c->pager->allocator, c->set, first, blocks);
-    c->damaged = true;
-    return SDB_OK;
+    return first >= first_block && end <= s->end_block && end <= c->file_blocks;
+}
+
+static sdb_status add(struct collector *c, uint64_t place)
+{
+    return sdb__blocks_add(c->pager->allocator, c->set, place_first(place), place_blocks(place));
 }
 
 /* Adds a part of a map and reads it. *out_good false: it cannot be used. */
 static sdb_status read_part(struct collector *c, const struct superblock *s, struct map_entry at,
                             uint8_t *to, size_t size, bool *out_good)
 {
-    bool before = c->damaged;
     sdb_status status;
 
     *out_good = false;
-    c->damaged = false;
-    TRY(add(c, s, at.place));
-    if (!c->damaged && place_bytes(at.place) >= size) {
-        status = sdb__io_read(c->queue, c->pager->options.file, to, size, place_offset(at.place));
-        if (status != SDB_OK && status != SDB_CORRUPT) return status;
-        *out_good = status == SDB_OK && sdb__digest(to, size, 0) == at.checksum;
-    }
-    c->damaged = before || !*out_good;
+    if (!is_inside(c, s, at.place) || place_bytes(at.place) < size) return SDB_OK;
+    TRY(add(c, at.place));
+    status = sdb__io_read(c->queue, c->pager->options.file, to, size, place_offset(at.place));
+    if (status != SDB_OK && status != SDB_CORRUPT) return status;
+    *out_good = status == SDB_OK && sdb__digest(to, size, 0) == at.checksum;
     return SDB_OK;
 }
 
@@ -111,7 +108,7 @@ static sdb_status collect_chunk(struct collector *c, const struct superblock *s,
     for (uint32_t i = 0; i < s->page_size / MAP_ENTRY_SIZE; i++) {
         uint64_t place = get_u64(c->chunk + (size_t)i * MAP_ENTRY_SIZE);
 
-        if (place) TRY(add(c, s, place));
+        if (place && is_inside(c, s, place)) TRY(add(c, place));
     }
     return SDB_OK;
 }
@@ -125,8 +122,7 @@ static sdb_status collect_one(struct collector *c, const struct superblock *s)
     bool good;
     sdb_status status;
 
-    c->damaged = s->chunks > c->file_blocks * SPACE_BLOCK / s->page_size;
-    if (c->damaged) return SDB_OK;
+    if (s->chunks > c->file_blocks * SPACE_BLOCK / s->page_size) return SDB_OK;
     directory = sdb__mem_alloc(allocator, size);
     status = directory ? read_part(c, s, at, directory, size, &good) : SDB_NOMEM;
     for (size_t i = 0; status == SDB_OK && good && i < s->chunks; i++) {
@@ -149,12 +145,8 @@ sdb_status sdb__kept_collect(struct pager *p, struct io_queue *queue,
     c.file_blocks = (bytes + SPACE_BLOCK - 1) / SPACE_BLOCK;
     c.chunk = sdb__mem_alloc(p->allocator, p->page_size);
     status = c.chunk ? SDB_OK : SDB_NOMEM;
-    for (size_t i = 0; status == SDB_OK && i < list->count; i++) {
+    for (size_t i = 0; status == SDB_OK && i < list->count; i++)
         status = collect_one(&c, &list->items[i]->is.superblock);
-        (void)pthread_mutex_lock(&p->map_lock);
-        list->items[i]->is.damaged = c.damaged;
-        (void)pthread_mutex_unlock(&p->map_lock);
-    }
     sdb__mem_free(p->allocator, c.chunk);
     sdb__blocks_done(p->allocator, &c.read);
     return status;

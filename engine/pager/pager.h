@@ -199,7 +199,6 @@ struct pager_kept {
     char name[PAGER_KEPT_NAME + 1];
     struct superblock superblock; /* kept_… 0: it keeps none itself */
     uint64_t kept_ms;
-    bool damaged; /* its page map cannot be read in full; what it does not tell is not held */
 };
 
 /*
