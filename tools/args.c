@@ -64,6 +64,7 @@ static const struct {
     [OPTION_LOG] = {"log", "FOLDER", "the -wal folder that a crash left"},
     [OPTION_UNTIL] = {"until", "TIME|commit:N|lsn:N",
                       "the last moment, as 2026-01-31T12:34:56Z, or commit, or end of the log"},
+    [OPTION_SNAPSHOT] = {"snapshot", "NAME", "as of a snapshot"},
     [OPTION_VERSION] = {"version", NULL, "print the version"},
     [OPTION_HELP] = {"help", NULL, "print this help"},
 };
@@ -249,6 +250,7 @@ int args_opening(struct tool *tool, const struct args *args)
                            args_text(args, OPTION_PAGE_SIZE));
     options->page_size = (uint32_t)page_size;
     options->archive_folder = args_text(args, OPTION_ARCHIVE);
+    tool->snapshot = args_text(args, OPTION_SNAPSHOT);
     if (args_has(args, OPTION_READONLY)) options->flags |= SDB_OPEN_READONLY;
     if (args_has(args, OPTION_DISCARD_LOG)) options->flags |= SDB_OPEN_DISCARD_LOG;
     return STATUS_DONE;

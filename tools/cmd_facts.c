@@ -53,20 +53,26 @@ static void print_json_end(const sdb_check_result *result, const char *outcome)
 {
     (void)printf("],\"outcome\":\"%s\",\"keyspaces\":%llu,\"entries\":%llu,\"pages\":%llu,"
                  "\"extents\":%llu,\"map_pages\":%llu,\"used_bytes\":%llu,\"free_bytes\":%llu,"
-                 "\"log_records\":%llu}\n",
+                 "\"log_records\":%llu,\"snapshots\":%llu}\n",
                  outcome, (unsigned long long)result->keyspaces,
                  (unsigned long long)result->entries, (unsigned long long)result->pages,
                  (unsigned long long)result->extents, (unsigned long long)result->map_pages,
                  (unsigned long long)result->used_bytes, (unsigned long long)result->free_bytes,
-                 (unsigned long long)result->log_records);
+                 (unsigned long long)result->log_records, (unsigned long long)result->snapshots);
 }
 
 static void print_sound(const sdb_check_result *result, double seconds)
 {
-    (void)printf("sound: %s %s in %s %s; %s pages, %s map pages, %s extents verified; "
+    char snapshots[64] = "";
+
+    if (result->snapshots)
+        (void)snprintf(snapshots, sizeof snapshots, " %s %s;", tool_number(result->snapshots),
+                       result->snapshots == 1 ? "snapshot" : "snapshots");
+    (void)printf("sound: %s %s in %s %s;%s %s pages, %s map pages, %s extents verified; "
                  "%s in use, %s free; %s log records; %s\n",
                  tool_number(result->entries), result->entries == 1 ? "entry" : "entries",
                  tool_number(result->keyspaces), result->keyspaces == 1 ? "keyspace" : "keyspaces",
+                 snapshots,
                  tool_number(result->pages), tool_number(result->map_pages),
                  tool_number(result->extents), tool_bytes(result->used_bytes),
                  tool_bytes(result->free_bytes), tool_number(result->log_records),
@@ -163,6 +169,8 @@ static const struct fact facts[] = {
     FACT(recovered_commits, "recovered commits", UNIT_NUMBER),
     FACT(recovery_ms, "recovery", UNIT_MS),
     FACT(commit_sequence, "commit number", UNIT_NUMBER),
+    FACT(named_snapshots, "named snapshots", UNIT_NUMBER),
+    FACT(snapshot_bytes, "only they need", UNIT_BYTES),
     FACT(compressed_pages, "compressed pages", UNIT_NUMBER),
     FACT(compressed_bytes, "they take", UNIT_BYTES),
 };

@@ -29,6 +29,9 @@ int cmd_check(struct tool *tool, const struct args *args);
 int cmd_stat(struct tool *tool, const struct args *args);
 int cmd_checkpoint(struct tool *tool, const struct args *args);
 int cmd_vacuum(struct tool *tool, const struct args *args);
+int cmd_snapshot_make(struct tool *tool, const struct args *args);
+int cmd_snapshot_list(struct tool *tool, const struct args *args);
+int cmd_snapshot_drop(struct tool *tool, const struct args *args);
 int cmd_version(struct tool *tool, const struct args *args);
 int cmd_help(struct tool *tool, const struct args *args);
 
@@ -53,6 +56,9 @@ int export_from(struct tool *tool, sdb_db *db, const struct args *args, const ch
 /* cmd_restore where options ask for more than the backup. */
 int restore_forward(struct tool *tool, const struct args *args);
 int backup_to(struct tool *tool, sdb_db *db, const char *target, bool json);
+/* Makes (or drops) a snapshot, and says so. */
+int snapshot_change(struct tool *tool, sdb_db *db, const char *name, bool make, bool json);
+int snapshot_list(struct tool *tool, sdb_db *db, enum render_mode mode);
 /* Prints the counters of a database. */
 int stat_show(struct tool *tool, sdb_db *db, enum render_mode mode);
 /* Checks an open database, or with db NULL the closed file tool->path, and prints the outcome. */

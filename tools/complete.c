@@ -79,6 +79,7 @@ void shell_complete(void *context, const char *line, size_t size, struct candida
 {
     static const char *const modes[] = {"table", "json", "csv", "line", NULL};
     static const char *const switches[] = {"on", "off", NULL};
+    static const char *const changes[] = {"make", "drop", "list", NULL};
     char first[64], typed[SDB_KEYSPACE_NAME_MAX + 1];
     size_t index = word_index(line, size);
     const struct shell_command *command;
@@ -97,6 +98,8 @@ void shell_complete(void *context, const char *line, size_t size, struct candida
         offer_keyspaces(context, out, typed);
     else if (strcmp(first, ".help") == 0)
         offer_commands(out, typed);
+    else if (strcmp(first, ".snapshot") == 0 && index == 1)
+        offer_words(out, typed, changes);
     else if (strcmp(first, ".mode") == 0)
         offer_words(out, typed, modes);
     else if (strcmp(first, ".timing") == 0 || strcmp(first, ".bail") == 0)

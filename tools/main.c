@@ -54,6 +54,9 @@ static const char restore_details[] =
     "With --archive and --log the copy is rolled forward with the log that was kept while the\n"
     "database was open with --archive, and with the log that a crash left: up to --until, or as\n"
     "far as the log goes. FILE must be free then. What lacks is said; nothing is made in part.";
+static const char snapshot_details[] =
+    "What changes afterwards stays in the file beside the new, until the snapshot is dropped. It\n"
+    "is read with --snapshot NAME by kv get, scan and count, export and backup.";
 static const char shell_details[] =
     "Reads commands from the terminal, or from standard input when that is none: then it ends at\n"
     "the first error with status 1. With COMMAND it runs that one command and ends. FILE is made\n"
@@ -73,7 +76,8 @@ static const struct command shell_command = {"",
 const struct command commands[] = {
     {"kv get", "FILE KEYSPACE KEY",
      "Print the value of a key",
-     bytes_details, ACCEPT_BYTES | ACCEPT(RAW) | ACCEPT(JSON) | ACCEPT_READING, 3, 3, cmd_kv_get},
+     bytes_details, ACCEPT_BYTES | ACCEPT(RAW) | ACCEPT(JSON) | ACCEPT_READING | ACCEPT(SNAPSHOT),
+     3, 3, cmd_kv_get},
     {"kv put", "FILE KEYSPACE KEY VALUE",
      "Set a key to a value; file and keyspace are made if need be",
      bytes_details, ACCEPT_BYTES | ACCEPT_OPENING, 4, 4, cmd_kv_put},
@@ -88,11 +92,11 @@ const struct command commands[] = {
     {"kv scan", "FILE KEYSPACE",
      "Print entries in the order of their keys, a line each",
      bytes_details, ACCEPT_RANGE | ACCEPT(REVERSE) | ACCEPT(LIMIT) | ACCEPT(KEYS) | ACCEPT_BYTES |
-     ACCEPT(RAW) | ACCEPT(JSON) | ACCEPT_READING, 2, 2, cmd_kv_scan},
+     ACCEPT(RAW) | ACCEPT(JSON) | ACCEPT_READING | ACCEPT(SNAPSHOT), 2, 2, cmd_kv_scan},
     {"kv count", "FILE KEYSPACE",
      "Count entries",
      bytes_details, ACCEPT_RANGE | ACCEPT(APPROX) | ACCEPT_BYTES | ACCEPT(JSON) |
-     ACCEPT_READING, 2, 2, cmd_kv_count},
+     ACCEPT_READING | ACCEPT(SNAPSHOT), 2, 2, cmd_kv_count},
     {"kv train", "FILE KEYSPACE",
      "Train a dictionary for a keyspace compressed with zstd, if its pages become smaller by it",
      NULL, ACCEPT(REWRITE) | ACCEPT(JSON) | (ACCEPT_READING & ~ACCEPT(READONLY)), 2, 2,
@@ -100,10 +104,11 @@ const struct command commands[] = {
     {"import", "FILE [KEYSPACE] SOURCE",
      "Read entries from a file", import_details, ACCEPT_IMPORT | ACCEPT_OPENING, 2, 3, cmd_import},
     {"export", "FILE [KEYSPACE] TARGET",
-     "Write entries to a file", export_details, ACCEPT_EXPORT | ACCEPT_READING, 2, 3, cmd_export},
+     "Write entries to a file",
+     export_details, ACCEPT_EXPORT | ACCEPT_READING | ACCEPT(SNAPSHOT), 2, 3, cmd_export},
     {"backup", "FILE TARGET",
      "Copy a database, as of one instant, to a new file",
-     NULL, ACCEPT(JSON) | ACCEPT_READING, 2, 2, cmd_backup},
+     NULL, ACCEPT(JSON) | ACCEPT_READING | ACCEPT(SNAPSHOT), 2, 2, cmd_backup},
     {"restore", "BACKUP FILE",
      "Verify a backup, copy it to FILE, and verify the copy",
      restore_details, ACCEPT(FORCE) | ACCEPT(ARCHIVE) | ACCEPT(LOG) | ACCEPT(UNTIL) | ACCEPT(JSON),
@@ -124,6 +129,16 @@ const struct command commands[] = {
     {"vacuum", "FILE",
      "Give free space in the file back to the file system",
      NULL, ACCEPT(HOLES) | ACCEPT(JSON) | (ACCEPT_READING & ~ACCEPT(READONLY)), 1, 1, cmd_vacuum},
+    {"snapshot make", "FILE NAME",
+     "Keep the database as it is now, under a name",
+     snapshot_details, ACCEPT(JSON) | (ACCEPT_READING & ~ACCEPT(READONLY)), 2, 2,
+     cmd_snapshot_make},
+    {"snapshot list", "FILE",
+     "List the snapshots: name, when it was made, its last commit",
+     NULL, ACCEPT(JSON) | ACCEPT_READING, 1, 1, cmd_snapshot_list},
+    {"snapshot drop", "FILE NAME",
+     "Let a snapshot go; the space that only it needed becomes free",
+     NULL, ACCEPT(JSON) | (ACCEPT_READING & ~ACCEPT(READONLY)), 2, 2, cmd_snapshot_drop},
     {"version", "", "Print the version", NULL, ACCEPT(JSON), 0, 0, cmd_version},
     {"help", "[COMMAND]", "List the commands, or describe one", NULL, 0, 0, 2, cmd_help},
     {NULL, NULL, NULL, NULL, 0, 0, 0, NULL},
@@ -151,32 +166,53 @@ static const struct command *find_command(const struct word *words, size_t count
     return NULL;
 }
 
-/* The subcommand that `name` may mean, or NULL. `part` 0: its first word, 1: its second. */
-static const char *suggest(const char *name, int part)
+/* The second words of the commands that begin with `group`, ended by NULL; how many. */
+static size_t words_of(const char *group, const char *names[16])
+{
+    size_t size = strlen(group), count = 0;
+
+    for (const struct command *command = commands; command->name; command++)
+        if (strncmp(command->name, group, size) == 0 && command->name[size] == ' ')
+            names[count++] = command->name + size + 1;
+    names[count] = NULL;
+    return count;
+}
+
+/* A first word that is no command by itself. */
+static bool is_group(const char *name)
+{
+    return strcmp(name, "kv") == 0 || strcmp(name, "snapshot") == 0;
+}
+
+/* The subcommand that `name` may mean, or NULL. */
+static const char *suggest(const char *name)
 {
     const char *names[32];
     size_t count = 0;
 
-    for (const struct command *command = commands; command->name; command++) {
-        const char *space = strchr(command->name, ' ');
-
-        if (part && space) names[count++] = space + 1;
-        if (!part && !space) names[count++] = command->name;
-    }
-    if (!part) names[count++] = "kv";
+    for (const struct command *command = commands; command->name; command++)
+        if (!strchr(command->name, ' ')) names[count++] = command->name;
+    names[count++] = "kv";
+    names[count++] = "snapshot";
     names[count] = NULL;
     return tool_nearest(name, names);
 }
 
-static int unknown_kv(const struct tool *tool, const char *name)
+/* There is no command `group` with the second word `name`, which may be missing: "". */
+static int unknown_in(const struct tool *tool, const char *group, const char *name)
 {
-    const char *meant = suggest(name, 1);
+    const char *names[16], *meant;
+    char list[200] = "";
+    size_t count = words_of(group, names), at = 0;
 
-    if (!*name)
-        return tool_misuse(tool, "kv wants one of get, put, merge, del, delrange, scan, count");
-    if (meant) return tool_misuse(tool, "there is no 'kv %s'; did you mean 'kv %s'?", name, meant);
-    return tool_misuse(tool, "there is no 'kv %s'; it wants get, put, merge, del, delrange, scan "
-                       "or count", name);
+    for (size_t i = 0; i < count; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", names[i]);
+    if (!*name) return tool_misuse(tool, "%s wants one of %s", group, list);
+    meant = tool_nearest(name, names);
+    if (meant)
+        return tool_misuse(tool, "there is no '%s %s'; did you mean '%s %s'?", group, name, group,
+                           meant);
+    return tool_misuse(tool, "there is no '%s %s'; it wants one of %s", group, name, list);
 }
 
 /* Whether `name` can be a database: it is there, or it looks like a path. */
@@ -187,7 +223,7 @@ static bool may_be_file(const char *name)
 
 static int no_such_name(const struct tool *tool, const char *name)
 {
-    const char *meant = suggest(name, 0);
+    const char *meant = suggest(name);
 
     if (meant)
         return tool_misuse(tool, "'%s' is neither a command nor a file; did you mean '%s'?", name,
@@ -218,19 +254,23 @@ static void print_overview(FILE *out)
 
 static int no_such_command(const struct tool *tool, const char *name)
 {
-    const char *meant = suggest(name, 0);
+    const char *meant = suggest(name);
 
     if (meant)
         return tool_misuse(tool, "there is no command '%s'; did you mean '%s'?", name, meant);
     return tool_misuse(tool, "there is no command '%s'", name);
 }
 
-static void print_kv(void)
+static void print_group(const char *group)
 {
+    const char *names[16];
+    size_t size = strlen(group);
+
     for (const struct command *command = commands; command->name; command++)
-        if (strncmp(command->name, "kv ", 3) == 0)
+        if (strncmp(command->name, group, size) == 0 && command->name[size] == ' ')
             (void)printf("sdb %s %s\n    %s.\n", command->name, command->operands, command->about);
-    (void)puts("\n'sdb help kv get' and so on tell more.");
+    (void)words_of(group, names);
+    (void)printf("\n'sdb help %s %s' and so on tell more.\n", group, names[0]);
 }
 
 int cmd_help(struct tool *tool, const struct args *args)
@@ -251,11 +291,12 @@ int cmd_help(struct tool *tool, const struct args *args)
         args_help(command, "sdb ", stdout);
         return STATUS_DONE;
     }
-    if (strcmp(args->operand[0].text, "kv") == 0 && args->count == 1) {
-        print_kv();
+    if (is_group(args->operand[0].text) && args->count == 1) {
+        print_group(args->operand[0].text);
         return STATUS_DONE;
     }
-    if (strcmp(args->operand[0].text, "kv") == 0) return unknown_kv(tool, args->operand[1].text);
+    if (is_group(args->operand[0].text))
+        return unknown_in(tool, args->operand[0].text, args->operand[1].text);
     tool->command = NULL;
     return no_such_command(tool, args->operand[0].text);
 }
@@ -294,10 +335,10 @@ static int run(struct tool *tool, const struct word *words, size_t count)
         return STATUS_MISUSED;
     }
     command = find_command(words, count, &used);
-    if (!command && strcmp(words[0].text, "kv") == 0) {
+    if (!command && is_group(words[0].text)) {
         if (count < 2 || strcmp(words[1].text, "--help") != 0)
-            return unknown_kv(tool, count > 1 ? words[1].text : "");
-        print_kv();
+            return unknown_in(tool, words[0].text, count > 1 ? words[1].text : "");
+        print_group(words[0].text);
         return STATUS_DONE;
     }
     if (!command) return run_shell(tool, words, count);

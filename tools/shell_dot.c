@@ -150,6 +150,21 @@ static int run_backup(struct shell *shell, const struct args *args)
     return backup_to(shell->tool, shell->db, args->operand[0].text, shell->mode == RENDER_JSON);
 }
 
+static int run_snapshot(struct shell *shell, const struct args *args)
+{
+    const char *what = args->count ? args->operand[0].text : "list";
+    bool make = strcmp(what, "make") == 0;
+
+    if (args->count < 2 && strcmp(what, "list") == 0)
+        return snapshot_list(shell->tool, shell->db, shell->mode);
+    if (args->count < 2 || (!make && strcmp(what, "drop") != 0))
+        return tool_misuse(shell->tool, ".snapshot wants make NAME, drop NAME, or nothing: then it "
+                           "lists them");
+    if (needs_no_transaction(shell)) return STATUS_FAILED;
+    return snapshot_change(shell->tool, shell->db, args->operand[1].text, make,
+                           shell->mode == RENDER_JSON);
+}
+
 static int run_timing(struct shell *shell, const struct args *args)
 {
     return take_switch(shell, args, &shell->timing);
@@ -193,6 +208,9 @@ const struct shell_command shell_dot_commands[] = {
       NULL, ACCEPT_EXPORT, 1, 2, NULL}, run_export, true},
     {{".backup", "TARGET",
       "Copy the database, as of now, to a new file", NULL, 0, 1, 1, NULL}, run_backup, false},
+    {{".snapshot", "[make|drop NAME]",
+      "Keep the database as it is under a name, let one go, or list them", NULL, 0, 0, 2, NULL},
+     run_snapshot, false},
     {{".timing", "[on|off]",
       "Print how long each command took", NULL, 0, 0, 1, NULL}, run_timing, false},
     {{".bail", "[on|off]",

@@ -103,6 +103,7 @@ int tool_open(struct tool *tool, const char *path, enum tool_access access, sdb_
     sdb_options options = tool->options;
     bool told = (options.flags & SDB_OPEN_READONLY) != 0;
     struct progress progress;
+    sdb_db *db;
     sdb_status status;
 
     tool->path = path;
@@ -112,21 +113,29 @@ int tool_open(struct tool *tool, const char *path, enum tool_access access, sdb_
     options.progress_context = &progress;
     if (access == TOOL_READ) options.flags |= SDB_OPEN_READONLY;
     if (access != TOOL_MAKE || told) options.flags |= SDB_OPEN_MUST_EXIST;
-    status = sdb_open(path, &options, out_db);
+    status = sdb_open(path, &options, &db);
     if (status == SDB_READONLY && !told) {
         /* It was left by a crash: only a writer can recover it. */
         options.flags &= ~(unsigned)SDB_OPEN_READONLY;
-        status = sdb_open(path, &options, out_db);
+        status = sdb_open(path, &options, &db);
     }
     (void)progress_end(&progress);
-    if (status == SDB_OK) return STATUS_DONE;
-    return tool_fail_status(tool, status);
+    if (status == SDB_OK && tool->snapshot) {
+        tool->beneath = db;
+        status = sdb_snapshot_open(tool->beneath, tool->snapshot, &db);
+        if (status != SDB_OK) return tool_close(tool, NULL, tool_fail_status(tool, status));
+    }
+    if (status != SDB_OK) return tool_fail_status(tool, status);
+    *out_db = db;
+    return STATUS_DONE;
 }
 
-int tool_close(const struct tool *tool, sdb_db *db, int status)
+int tool_close(struct tool *tool, sdb_db *db, int status)
 {
     sdb_status closed = sdb_close(db);
 
+    if (closed == SDB_OK) closed = sdb_close(tool->beneath);
+    tool->beneath = NULL;
     if (closed == SDB_OK) return status;
     (void)tool_fail_status(tool, closed);
     return status == STATUS_DONE ? STATUS_FAILED : status;

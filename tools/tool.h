@@ -23,6 +23,8 @@ struct tool {
     bool in_shell;       /* it is a command of the shell */
     uint64_t line;       /* of the script that runs; 0: none */
     sdb_options options; /* for sdb_open */
+    const char *snapshot; /* the one to read; NULL: the database as it is */
+    sdb_db *beneath;      /* what that was opened from */
 };
 
 /* Says what went wrong. Always STATUS_FAILED. */
@@ -43,12 +45,15 @@ enum tool_access {
 };
 
 /*
- * Opens `path` with tool->options, which may say read-only. STATUS_DONE, or a status after a
- * message.
+ * Opens `path` with tool->options, which may say read-only, or its tool->snapshot. STATUS_DONE, or
+ * a status after a message.
  */
 int tool_open(struct tool *tool, const char *path, enum tool_access access, sdb_db **out_db);
-/* Closes it; says what failed. Gives `status` back, or STATUS_FAILED if that was STATUS_DONE. */
-int tool_close(const struct tool *tool, sdb_db *db, int status);
+/*
+ * Closes it, and what is beneath; says what failed. Gives `status` back, or STATUS_FAILED if that
+ * was STATUS_DONE.
+ */
+int tool_close(struct tool *tool, sdb_db *db, int status);
 
 /*
  * Ctrl-C and its like set a flag that long work polls. In a program that is not interactive the

@@ -37,8 +37,9 @@ void sdb__pager_checkpoint_cut(struct pager *p)
     (void)pthread_mutex_unlock(&p->map_lock);
 }
 
-static void give_up(struct pager *p)
+void sdb__pool_give_up(struct pager *p)
 {
+    sdb__kept_forget(p);
     (void)pthread_mutex_lock(&p->map_lock);
     atomic_store_explicit(&p->cutting, false, memory_order_release);
     sdb__map_end(&p->map, false, false);
@@ -107,9 +108,8 @@ static sdb_status write_pages(struct pager *p, const uint64_t *ids, size_t count
     return status == SDB_OK ? written : status;
 }
 
-/* Writes bytes of the map's own and says where they stand. */
-static sdb_status write_map_bytes(struct pager *p, struct io_queue *queue, const uint8_t *bytes,
-                                  size_t size, struct map_entry *out_at)
+sdb_status sdb__pool_write_map(struct pager *p, struct io_queue *queue, const uint8_t *bytes,
+                               size_t size, struct map_entry *out_at)
 {
     struct map_entry at = {0, sdb__digest(bytes, size, 0)};
     sdb_status status;
@@ -132,7 +132,7 @@ static sdb_status write_chunks(struct pager *p, struct io_queue *queue, uint8_t 
         if (changed) sdb__map_encode_chunk(&p->map, i, bytes);
         (void)pthread_mutex_unlock(&p->map_lock);
         if (!changed) continue;
-        TRY(write_map_bytes(p, queue, bytes, p->page_size, &at));
+        TRY(sdb__pool_write_map(p, queue, bytes, p->page_size, &at));
         (void)pthread_mutex_lock(&p->map_lock);
         p->map.chunks[i].next = at;
         (void)pthread_mutex_unlock(&p->map_lock);
@@ -157,7 +157,7 @@ static sdb_status write_directory(struct pager *p, struct io_queue *queue)
         put_u64(bytes + i * MAP_ENTRY_SIZE + 8, where->checksum);
     }
     (void)pthread_mutex_unlock(&p->map_lock);
-    status = write_map_bytes(p, queue, bytes, size, &at);
+    status = sdb__pool_write_map(p, queue, bytes, size, &at);
     sdb__mem_free(p->allocator, bytes);
     if (status != SDB_OK) return status;
     (void)pthread_mutex_lock(&p->map_lock);
@@ -184,7 +184,7 @@ sdb_status sdb__pager_checkpoint_write(struct pager *p)
     if (status == SDB_OK) status = write_directory(p, queue);
     sdb__mem_free(p->allocator, bytes);
     if (queue) sdb__pool_queue_put(p, queue);
-    if (status != SDB_OK) give_up(p);
+    if (status != SDB_OK) sdb__pool_give_up(p);
     return status;
 }
 
@@ -227,7 +227,7 @@ sdb_status sdb__pager_checkpoint_finish(struct pager *p, const struct superblock
     sdb_status status = sdb__pool_queue_get(p, &queue);
 
     if (status != SDB_OK) {
-        give_up(p);
+        sdb__pool_give_up(p);
         return status;
     }
     next.sequence++;
@@ -244,6 +244,7 @@ sdb_status sdb__pager_checkpoint_finish(struct pager *p, const struct superblock
     (void)pthread_mutex_unlock(&p->map_lock);
     next.chunks = p->cut_chunks;
     next.page_limit = p->cut_page_limit;
+    sdb__kept_enter(p, &next);
     if (!MUTANT(superblock_before_its_pages)) status = sdb__io_sync(queue, p->options.file);
     if (status == SDB_OK) status = flip(p, queue, &next, both_slots);
     sdb__pool_queue_put(p, queue);
@@ -251,6 +252,7 @@ sdb_status sdb__pager_checkpoint_finish(struct pager *p, const struct superblock
         return SDB_IO;
     (void)pthread_mutex_lock(&p->map_lock);
     atomic_store_explicit(&p->cutting, false, memory_order_release);
+    sdb__kept_settle(p);
     sdb__map_end(&p->map, true, p->pins > 0 && !MUTANT(pin_ignored));
     (void)pthread_mutex_unlock(&p->map_lock);
     return SDB_OK;

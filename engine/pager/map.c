@@ -88,7 +88,7 @@ uint64_t sdb__map_bytes(const struct map *map)
     uint64_t chunk = map->per_chunk * sizeof *map->chunks->entries + map->per_chunk / 8;
 
     return map->count * chunk + map->capacity * sizeof *map->chunks +
-           map->space.word_capacity * sizeof *map->space.words;
+           (map->space.word_capacity + map->space.held.capacity) * sizeof *map->space.words;
 }
 
 struct map_entry sdb__map_get(const struct map *map, uint64_t id)
@@ -210,8 +210,7 @@ void sdb__map_encode_chunk(const struct map *map, size_t index, uint8_t *to)
     }
 }
 
-/* A place that the checkpoint before the durable one was the last to know. */
-static void retire(struct map *map, uint64_t place, bool pinned)
+void sdb__map_retire(struct map *map, uint64_t place, bool pinned)
 {
     if (!pinned) give_back(map, place);
     else (void)!run_list_add(map->allocator, &map->dropped_pinned, place);
@@ -222,7 +221,7 @@ static void settle(struct map *map, struct map_entry *stored, struct map_entry *
                    bool durable, bool pinned)
 {
     if (next->place && durable) {
-        if (stored->place) retire(map, stored->place, pinned);
+        if (stored->place) sdb__map_retire(map, stored->place, pinned);
         *stored = *next;
     } else if (next->place) {
         give_back(map, next->place);
@@ -244,7 +243,7 @@ void sdb__map_end(struct map *map, bool durable, bool pinned)
     settle(map, &map->directory, &map->directory_next, durable, pinned);
     if (!durable) return; /* what was dropped waits for the next checkpoint */
     for (size_t i = 0; i < map->dropped_cut.count; i++)
-        retire(map, map->dropped_cut.places[i], pinned);
+        sdb__map_retire(map, map->dropped_cut.places[i], pinned);
     map->dropped_cut.count = 0;
 }
 

@@ -151,6 +151,8 @@ void sdb__map_encode_chunk(const struct map *map, size_t index, uint8_t *to);
  */
 void sdb__map_end(struct map *map, bool durable, bool pinned);
 void sdb__map_unpinned(struct map *map);
+/* Gives a place back that the checkpoint before the durable one was the last to know. */
+void sdb__map_retire(struct map *map, uint64_t place, bool pinned);
 
 /* ---- reading a stored map, for opening and for checking ------------------------------------ */
 

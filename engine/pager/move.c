@@ -9,6 +9,7 @@
  * Invariants: I1 P1 holds, since a move is a change like any other: the old place is given back
  *   when a checkpoint without it is durable. I2 an extent's bytes are verified before its entry
  *   changes. I3 a hole is made only in blocks that were taken for it.
+ *   I4 what a kept checkpoint holds is not moved: its old place would not become free.
  * Costs: one read and one write of what moves. Not here: what to move (index/kv/vacuum.c).
  */
 #include "engine/pager/pool.h"
@@ -49,7 +50,8 @@ size_t sdb__pager_list_moves(struct pager *p, uint64_t from, uint64_t to, uint64
     while (count < capacity && *after + 1 < (uint64_t)map->count * map->per_chunk) {
         uint64_t id = ++*after, place = sdb__map_get(map, id).place;
 
-        if (place && place_first(place) >= from && place_first(place) < to)
+        if (place && place_first(place) >= from && place_first(place) < to &&
+            !sdb__space_is_held(&map->space, place_first(place), place_blocks(place)))
             moves[count++] = (struct pager_move){id, place_is_page(place)};
         if (id % map->per_chunk == 0 && count) break; /* a chunk is enough for one locking */
     }
@@ -64,7 +66,9 @@ void sdb__pager_move_map(struct pager *p, uint64_t from, uint64_t to)
         struct map_chunk *chunk = &p->map.chunks[i];
         uint64_t first = place_first(chunk->stored.place);
 
-        if (chunk->stored.place && first >= from && first < to) chunk->changed = true;
+        if (chunk->stored.place && first >= from && first < to &&
+            !sdb__space_is_held(&p->map.space, first, place_blocks(chunk->stored.place)))
+            chunk->changed = true;
     }
     (void)pthread_mutex_unlock(&p->map_lock);
 }

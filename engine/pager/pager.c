@@ -40,10 +40,12 @@ static bool populate(void *memory, size_t bytes)
 #endif
 }
 
-/* Reserves state words: as many as the address space that we may have allows. */
-static sdb_status reserve_words(struct pager *p)
+/* Reserves state words: `wanted`, or as many as the address space that we may have allows. */
+static sdb_status reserve_words(struct pager *p, uint64_t wanted)
 {
-    for (p->word_limit = words_wanted; p->word_limit >= words_least; p->word_limit /= 2) {
+    uint64_t least = wanted < words_least ? wanted : words_least;
+
+    for (p->word_limit = wanted; p->word_limit >= least; p->word_limit /= 2) {
         void *memory = map_memory((size_t)p->word_limit * sizeof *p->words);
 
         if (memory) {
@@ -52,7 +54,7 @@ static sdb_status reserve_words(struct pager *p)
         }
     }
     return FAIL(SDB_NOMEM, "no address space for %llu page state words",
-                (unsigned long long)words_least);
+                (unsigned long long)least);
 }
 
 static sdb_status make_frames(struct pager *p)
@@ -104,7 +106,7 @@ void sdb__pager_prepare_memory(struct pager *p)
 }
 
 static sdb_status pager_new(const struct pager_options *options, uint32_t page_size,
-                            struct pager **out_pager)
+                            uint64_t words, struct pager **out_pager)
 {
     struct pager *p = sdb__mem_zalloc(options->allocator, 1, sizeof *p);
     sdb_status status;
@@ -117,7 +119,7 @@ static sdb_status pager_new(const struct pager_options *options, uint32_t page_s
     (void)pthread_mutex_init(&p->map_lock, NULL);
     (void)pthread_mutex_init(&p->queue_lock, NULL);
     status = sdb__map_init(&p->map, p->allocator, page_size);
-    if (status == SDB_OK) status = reserve_words(p);
+    if (status == SDB_OK) status = reserve_words(p, words);
     if (status == SDB_OK) status = make_frames(p);
     if (status != SDB_OK) {
         sdb__pager_close(p);
@@ -135,7 +137,7 @@ sdb_status sdb__pager_create(const struct pager_options *options, const struct s
     struct pager *p;
     sdb_status status;
 
-    TRY(pager_new(options, first->page_size, &p));
+    TRY(pager_new(options, first->page_size, words_wanted, &p));
     p->superblock = *first;
     status = sdb__map_reach(&p->map, PAGE_NONE);
     if (status != SDB_OK) {
@@ -175,10 +177,9 @@ sdb_status sdb__pager_open(const struct pager_options *options, struct pager **o
      */
     if (status == SDB_OK && !options->readonly) status = sdb__io_sync(queue, options->file);
     newest = &pair.slot[status == SDB_OK ? pair.newest : 0];
-    if (status == SDB_OK) status = pager_new(options, newest->page_size, &p);
+    if (status == SDB_OK) status = pager_new(options, newest->page_size, words_wanted, &p);
     if (status == SDB_OK)
         status = sdb__map_load(&p->map, queue, options->file, newest, NULL, NULL);
-    sdb__io_queue_free(queue);
     if (status == SDB_OK && newest->page_limit > p->word_limit)
         status = FAIL(SDB_NOMEM, "%s: %llu pages need more address space than this process has",
                       sdb__io_path(options->file), (unsigned long long)newest->page_limit);
@@ -188,6 +189,51 @@ sdb_status sdb__pager_open(const struct pager_options *options, struct pager **o
         p->lame = pair.status[pair.newest ^ 1] != SDB_OK;
         p->next_id = newest->page_limit > 1 ? newest->page_limit : 1;
         status = find_free_ids(p);
+    }
+    if (status == SDB_OK) {
+        status = sdb__kept_load(p, queue, newest);
+        sdb__pool_measure_locked(p);
+    }
+    sdb__io_queue_free(queue);
+    if (status != SDB_OK) {
+        sdb__pager_close(p);
+        return status;
+    }
+    *out_pager = p;
+    return SDB_OK;
+}
+
+sdb_status sdb__pager_open_kept(struct pager *parent, const char *name, uint64_t cache_bytes,
+                                struct dictionaries *dictionaries, struct pager **out_pager)
+{
+    struct pager_options options = parent->options;
+    const struct superblock *s;
+    struct io_queue *queue;
+    struct kept *kept;
+    struct pager *p;
+    sdb_status status;
+
+    options.readonly = true;
+    options.cache_bytes = cache_bytes;
+    options.dictionaries = dictionaries;
+    options.packing = NULL;
+    TRY(sdb__kept_use(parent, name, &kept));
+    s = &kept->is.superblock;
+    status = pager_new(&options, s->page_size, s->page_limit, &p);
+    if (status != SDB_OK) {
+        sdb__kept_unuse(parent, kept);
+        return status;
+    }
+    p->parent = parent;
+    p->of_parent = kept;
+    sdb__pool_lend(parent, cache_bytes);
+    p->superblock = *s;
+    p->next_id = s->page_limit;
+    status = sdb__pool_queue_get(p, &queue);
+    if (status == SDB_OK) {
+        status = sdb__map_load(&p->map, queue, options.file, s, NULL, NULL);
+        if (status == SDB_OK) status = find_free_ids(p);
+        sdb__pool_queue_put(p, queue);
         sdb__pool_measure_locked(p);
     }
     if (status != SDB_OK) {
@@ -201,6 +247,11 @@ sdb_status sdb__pager_open(const struct pager_options *options, struct pager **o
 void sdb__pager_close(struct pager *p)
 {
     if (!p) return;
+    if (p->parent) {
+        sdb__pool_unlend(p->parent, p->options.cache_bytes);
+        sdb__kept_unuse(p->parent, p->of_parent);
+    }
+    sdb__kept_done(p);
     for (size_t i = 0; i < p->queue_count; i++) sdb__io_queue_free(p->queues[i]);
     sdb__mem_free(p->allocator, p->queues);
     sdb__pack_rooms_done(&p->rooms);
@@ -289,6 +340,8 @@ void sdb__pager_stats(struct pager *p, struct pager_stats *out_stats)
     (void)pthread_mutex_lock(&p->map_lock);
     (void)!sdb__io_size(p->options.file, &s.file_bytes);
     s.used_bytes = p->map.space.used * SPACE_BLOCK;
+    s.kept = p->kept.list.count;
+    s.held_bytes = (p->map.space.used - p->map.space.owned) * SPACE_BLOCK;
     s.extents = p->map.extents;
     s.packed_pages = p->map.packed;
     s.packed_bytes = p->map.packed_blocks * SPACE_BLOCK;

@@ -190,6 +190,53 @@ SDB_MUST_USE sdb_status sdb__pager_checkpoint_finish(struct pager *pager,
                                                      const struct superblock *state,
                                                      bool both_slots);
 
+/* ---- kept checkpoints (kept.h) -------------------------------------------------------------- */
+
+enum { PAGER_KEPT_NAME = 255 };
+
+/* A checkpoint that stays readable under a name. */
+struct pager_kept {
+    char name[PAGER_KEPT_NAME + 1];
+    struct superblock superblock; /* kept_… 0: it keeps none itself */
+    uint64_t kept_ms;
+};
+
+/*
+ * The first of them with a name behind `after` (NULL: of all). False: there is none.
+ */
+bool sdb__pager_kept_next(struct pager *pager, const char *after, struct pager_kept *out_kept);
+/*
+ * Whether `name` may be kept (SDB_EXISTS, SDB_LIMIT), or let go (SDB_NOTFOUND, SDB_BUSY: it is
+ * being read). While nobody makes checkpoints the answer stays true.
+ */
+SDB_MUST_USE sdb_status sdb__pager_may_keep(struct pager *pager, const char *name);
+SDB_MUST_USE sdb_status sdb__pager_may_let_go(struct pager *pager, const char *name);
+/*
+ * Between write and finish of a checkpoint: it will be kept under a name, or what was kept under
+ * the name is let go, when it is finished. `state` as for finish. A failure gives the checkpoint
+ * up. Letting go reads the page maps of all that stays, as opening does.
+ */
+SDB_MUST_USE sdb_status sdb__pager_keep(struct pager *pager, const char *name,
+                                        const struct superblock *state);
+SDB_MUST_USE sdb_status sdb__pager_let_go(struct pager *pager, const char *name);
+/*
+ * Opens what was kept under a name, for reading: a pager of its own in the same file, with
+ * `cache_bytes` of the cache of `pager`, which has as much less until the other is closed. It has
+ * to be closed first. `dictionaries` as in pager_options. SDB_NOTFOUND; SDB_CORRUPT: its page map
+ * is damaged.
+ */
+SDB_MUST_USE sdb_status sdb__pager_open_kept(struct pager *pager, const char *name,
+                                             uint64_t cache_bytes,
+                                             struct dictionaries *dictionaries,
+                                             struct pager **out_pager);
+/* What is kept now can not be let go until it is unused as often. */
+void sdb__pager_use_kept(struct pager *pager);
+void sdb__pager_unuse_kept(struct pager *pager);
+/* Finds out what blocks are held, if the pager was opened for reading only: for its figures. */
+SDB_MUST_USE sdb_status sdb__pager_find_held(struct pager *pager);
+/* One past the last block that something kept needs. */
+uint64_t sdb__pager_held_end(struct pager *pager);
+
 /*
  * Writes a superblock that names a log: from now on the database is not whole without it. Durable
  * when it returns. Not during a checkpoint.
@@ -222,7 +269,8 @@ struct pager_move {
     bool is_page; /* or an extent */
 };
 /*
- * The next things that begin in blocks [from, to), with ids above *after, which is advanced
+ * The next things that begin in blocks [from, to) and that no kept checkpoint holds, with ids above
+ * *after, which is advanced
  * (begin with 0). Returns how many; 0: that was all.
  */
 size_t sdb__pager_list_moves(struct pager *pager, uint64_t from, uint64_t to, uint64_t *after,
@@ -265,6 +313,7 @@ uint64_t sdb__pager_now_ms(void);
 
 struct pager_stats {
     uint64_t file_bytes, used_bytes;
+    uint64_t kept, held_bytes; /* kept checkpoints, and blocks that only they need */
     uint64_t pages, extents; /* ids in use */
     uint64_t packed_pages, packed_bytes; /* pages that stand packed in the file; what they take */
     uint64_t cache_bytes, cache_limit_bytes, dirty_pages;

@@ -279,16 +279,21 @@ void sdb__pool_measure_locked(struct pager *p)
     atomic_store_explicit(&p->other_bytes, bytes, memory_order_relaxed);
 }
 
+/* True while `frames` frames are more than the budget has room for. Under pool_lock. */
+static bool is_over(const struct pager *p, uint64_t frames)
+{
+    uint64_t other = atomic_load_explicit(&p->other_bytes, memory_order_relaxed) + p->lent_bytes;
+
+    return frames > POOL_FRAMES_LEAST && frames * frame_cost(p) + other > p->options.cache_bytes;
+}
+
 /*
  * Gives free frames up while the cache is over its budget: the page map grows with the database,
  * and counts. The memory goes back to the system and stays mapped. Under pool_lock.
  */
 static void trim(struct pager *p)
 {
-    uint64_t other = atomic_load_explicit(&p->other_bytes, memory_order_relaxed);
-
-    while (p->free_count && frames_live(p) > POOL_FRAMES_LEAST &&
-           frames_live(p) * frame_cost(p) + other > p->options.cache_bytes) {
+    while (p->free_count && is_over(p, frames_live(p))) {
         /*
          * At first, those at the arena's end, never touched: others lie in the midst of huge pages.
          */
@@ -298,6 +303,18 @@ static void trim(struct pager *p)
         memmove(p->free_frames, p->free_frames + 1, p->free_count * sizeof *p->free_frames);
         (void)madvise(frame_data(p, frame), p->page_size, MADV_DONTNEED);
         atomic_fetch_add_explicit(&p->retired, 1, memory_order_relaxed);
+        p->free_frames[frames_live(p)] = frame;
+    }
+}
+
+/* Takes retired frames back as far as the budget has room for them. Under pool_lock. */
+static void untrim(struct pager *p)
+{
+    while (frames_live(p) < p->frame_count && !is_over(p, (uint64_t)frames_live(p) + 1)) {
+        uint32_t frame = p->free_frames[frames_live(p)];
+
+        atomic_fetch_sub_explicit(&p->retired, 1, memory_order_relaxed);
+        p->free_frames[p->free_count++] = frame;
     }
 }
 
@@ -323,14 +340,14 @@ static bool take_free(struct pager *p, uint64_t id, uint32_t *out_frame)
 }
 
 /*
- * Empties some frames and takes one of them for page `id`. Dirty victims are written first; if that
- * fails the clean ones still go. False with *out_status OK when everything was latched.
+ * Empties some frames; dirty victims are written first, and if that fails the clean ones still go.
+ * Returns with pool_lock taken.
  */
-static bool evict(struct pager *p, uint64_t id, uint32_t *out_frame, sdb_status *out_status)
+static sdb_status evict_and_lock(struct pager *p)
 {
     uint32_t victims[POOL_BATCH], dirty[POOL_BATCH];
     size_t count, dirty_count = 0;
-    bool taken;
+    sdb_status status;
 
     (void)pthread_mutex_lock(&p->pool_lock);
     count = find_victims(p, victims, p->frame_count < 8 * POOL_BATCH ? 2 : POOL_BATCH);
@@ -338,14 +355,50 @@ static bool evict(struct pager *p, uint64_t id, uint32_t *out_frame, sdb_status 
     for (size_t i = 0; i < count; i++)
         if (atomic_load_explicit(&p->frames[victims[i]].dirty, memory_order_relaxed))
             dirty[dirty_count++] = victims[i];
-    *out_status = p->options.readonly ? SDB_OK : sdb__pool_write(p, dirty, dirty_count);
+    status = p->options.readonly ? SDB_OK : sdb__pool_write(p, dirty, dirty_count);
     (void)pthread_mutex_lock(&p->pool_lock);
     for (size_t i = 0; i < count; i++)
         let_go(p, victims[i],
                !atomic_load_explicit(&p->frames[victims[i]].dirty, memory_order_relaxed));
+    return status;
+}
+
+/*
+ * Empties some frames and takes one of them for page `id`. False with *out_status OK when
+ * everything was latched.
+ */
+static bool evict(struct pager *p, uint64_t id, uint32_t *out_frame, sdb_status *out_status)
+{
+    bool taken;
+
+    *out_status = evict_and_lock(p);
     taken = take_free(p, id, out_frame);
     (void)pthread_mutex_unlock(&p->pool_lock);
     return taken;
+}
+
+void sdb__pool_lend(struct pager *p, uint64_t bytes)
+{
+    sdb_status status = SDB_OK;
+
+    (void)pthread_mutex_lock(&p->pool_lock);
+    p->lent_bytes += bytes;
+    trim(p);
+    for (uint32_t tries = p->frame_count; tries && status == SDB_OK && is_over(p, frames_live(p));
+         tries--) {
+        (void)pthread_mutex_unlock(&p->pool_lock);
+        status = evict_and_lock(p);
+        trim(p);
+    }
+    (void)pthread_mutex_unlock(&p->pool_lock);
+}
+
+void sdb__pool_unlend(struct pager *p, uint64_t bytes)
+{
+    (void)pthread_mutex_lock(&p->pool_lock);
+    p->lent_bytes -= bytes;
+    untrim(p);
+    (void)pthread_mutex_unlock(&p->pool_lock);
 }
 
 sdb_status sdb__pool_try_frame(struct pager *p, uint64_t id, bool *out_taken, uint32_t *out_frame)

@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 #include "engine/base/policy.h"
+#include "engine/pager/kept.h"
 #include "engine/pager/map.h"
 #include "engine/pager/pager.h"
 
@@ -61,9 +62,10 @@ struct pager {
     uint32_t frame_count;
 
     pthread_mutex_t pool_lock;
-    uint32_t *free_frames;
+    uint32_t *free_frames; /* free_count of them; at the end of the array the retired ones */
     uint32_t free_count;
-    _Atomic uint32_t retired; /* frames given up for good, for the memory of the page map */
+    _Atomic uint32_t retired; /* frames given up, for the memory of the page map and what is lent */
+    uint64_t lent_bytes;      /* of the budget, to pagers of kept checkpoints */
     _Atomic uint64_t other_bytes; /* memory beside frames that counts as cache; under map_lock */
     struct policy *policy;  /* of the frames that are not free */
     uint32_t unfolded;      /* victims since the policy last took the counters over */
@@ -80,6 +82,9 @@ struct pager {
     uint64_t cut_chunks;
     unsigned pins;
     struct superblock superblock;
+    struct kept_state kept;
+    struct pager *parent;     /* of a pager of a kept checkpoint: who keeps it, and which */
+    struct kept *of_parent;
     _Atomic uint32_t features; /* of the next superblock, beside those of this one */
     unsigned slot; /* which the superblock stands in */
     bool lame;     /* the other slot was damaged when the file was opened */
@@ -178,8 +183,22 @@ SDB_MUST_USE sdb_status sdb__pool_try_frame(struct pager *p, uint64_t id, bool *
 /* Gives a frame back whose page has ended, or did not come. */
 void sdb__pool_frame_return(struct pager *p, uint32_t frame);
 
+/*
+ * Lends bytes of the budget, giving up frames for them as far as they can be had now; or takes them
+ * back.
+ */
+void sdb__pool_lend(struct pager *p, uint64_t bytes);
+void sdb__pool_unlend(struct pager *p, uint64_t bytes);
+
 /* Measures other_bytes anew. Under map_lock. */
 void sdb__pool_measure_locked(struct pager *p);
+
+/* Writes bytes of the map's own to free blocks, and says where they stand (checkpoint.c). */
+SDB_MUST_USE sdb_status sdb__pool_write_map(struct pager *p, struct io_queue *queue,
+                                            const uint8_t *bytes, size_t size,
+                                            struct map_entry *out_at);
+/* Gives the checkpoint that is being written up (checkpoint.c). */
+void sdb__pool_give_up(struct pager *p);
 
 /* An id that is free, within reach of the map. */
 SDB_MUST_USE sdb_status sdb__pool_take_id(struct pager *p, uint64_t *out_id);

@@ -5,9 +5,11 @@
  * Idea: a bitmap and a cursor (next fit). A checkpoint that writes many pages in a row gets blocks
  * in a row, so its writes are sequential on disk; a lap that finds nothing is remembered, so that a
  * full file grows without being searched again.
- * Invariants: I1 bits at and beyond `end` are 0. I2 `used` is the number of 1 bits.
- *   I3 if hopeless is h > 0, no free run below end has h or more blocks.
- * Costs: memory 1/4096 of the file; a search looks at 64 blocks a step.
+ * Invariants: I1 bits at and beyond `end` are 0. I2 `owned` is the number of 1 bits in words, and
+ *   `used` that of the blocks with one in words or in what is held. I3 if hopeless is h > 0, no
+ *   free run below end has h or more blocks.
+ * Costs: memory 1/4096 of the file, twice with kept checkpoints; a search looks at 64 blocks a
+ *   step.
  * Source: next fit as in Knuth, TAOCP 1, 2.5. Not here: best fit, a tree of runs; durability.
  */
 #include "engine/pager/space.h"
@@ -20,63 +22,101 @@
 
 enum { BITS = 64 };
 
-static bool is_used(const struct space *space, uint64_t block)
+static uint64_t held_word(const struct space *space, uint64_t index)
 {
-    return space->words[block / BITS] >> (block % BITS) & 1;
+    return index < space->held.capacity ? space->held.words[index] : 0;
+}
+
+/* The bits of 64 blocks that are owned or held. */
+static uint64_t used_word(const struct space *space, uint64_t index)
+{
+    return space->words[index] | held_word(space, index);
+}
+
+/* The bits of `count` blocks from `at` on in a word, as many as are in it. */
+static uint64_t mask_of(uint64_t at, uint64_t count)
+{
+    return (count >= BITS ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1) << at;
+}
+
+/* How many blocks of a run are held. */
+static uint64_t count_held(const struct space *space, uint64_t first, uint64_t count)
+{
+    uint64_t held = 0;
+
+    if (!space->held.capacity) return 0;
+    while (count) {
+        uint64_t at = first % BITS, here = BITS - at < count ? BITS - at : count;
+
+        held += (uint64_t)__builtin_popcountll(held_word(space, first / BITS) &
+                                               mask_of(at, here));
+        first += here;
+        count -= here;
+    }
+    return held;
 }
 
 /* Sets or clears a run, which lies within the bitmap. */
-static void mark(struct space *space, uint64_t first, uint64_t count, bool used)
+static void mark(uint64_t *words, uint64_t first, uint64_t count, bool used)
 {
     while (count) {
         uint64_t at = first % BITS, here = BITS - at < count ? BITS - at : count;
-        uint64_t mask = (here == BITS ? ~(uint64_t)0 : (((uint64_t)1 << here) - 1)) << at;
 
         if (used)
-            space->words[first / BITS] |= mask;
+            words[first / BITS] |= mask_of(at, here);
         else
-            space->words[first / BITS] &= ~mask;
+            words[first / BITS] &= ~mask_of(at, here);
         first += here;
         count -= here;
     }
 }
 
-/* Makes the bitmap reach to block `end`. */
-static sdb_status reach(struct space *space, uint64_t end)
+/* Makes a bitmap reach to block `end`. */
+static sdb_status reach(const sdb_allocator *allocator, uint64_t **words, size_t *capacity,
+                        uint64_t end)
 {
-    size_t old = space->word_capacity, need = (size_t)(end / BITS + 1);
+    size_t old = *capacity, need = (size_t)(end / BITS + 1);
 
-    TRY(sdb__mem_reserve(space->allocator, &space->words, &space->word_capacity, need,
-                         sizeof *space->words));
-    if (space->word_capacity > old)
-        memset(space->words + old, 0, (space->word_capacity - old) * sizeof *space->words);
+    TRY(sdb__mem_reserve(allocator, words, capacity, need, sizeof **words));
+    if (*capacity > old) memset(*words + old, 0, (*capacity - old) * sizeof **words);
     return SDB_OK;
+}
+
+sdb_status sdb__space_reach(struct space *space, uint64_t end)
+{
+    return reach(space->allocator, &space->words, &space->word_capacity, end);
 }
 
 sdb_status sdb__space_init(struct space *space, const sdb_allocator *allocator, uint64_t reserved)
 {
     *space = (struct space){.allocator = allocator};
-    TRY(reach(space, reserved));
-    mark(space, 0, reserved, true);
-    space->end = space->used = space->cursor = reserved;
+    TRY(sdb__space_reach(space, reserved));
+    mark(space->words, 0, reserved, true);
+    space->end = space->used = space->owned = space->cursor = reserved;
     return SDB_OK;
 }
 
 void sdb__space_done(struct space *space)
 {
-    if (space->allocator) sdb__mem_free(space->allocator, space->words);
+    if (space->allocator) {
+        sdb__mem_free(space->allocator, space->words);
+        sdb__blocks_done(space->allocator, &space->held);
+    }
     *space = (struct space){0};
 }
 
+enum state { OWNED, NOT_OWNED, USED, NOT_USED };
+
 /*
- * The first block >= from, below `limit`, that is (not) used; `limit` if there is none.
+ * The first block >= from, below `limit`, that is in a state; `limit` if there is none.
  */
-static uint64_t find(const struct space *space, uint64_t from, uint64_t limit, bool used)
+static uint64_t find(const struct space *space, uint64_t from, uint64_t limit, enum state state)
 {
     while (from < limit) {
         uint64_t word = space->words[from / BITS];
 
-        if (!used) word = ~word;
+        if (state >= USED) word = used_word(space, from / BITS);
+        if (state == NOT_OWNED || state == NOT_USED) word = ~word;
         word >>= from % BITS;
         if (word) {
             from += (uint64_t)__builtin_ctzll(word);
@@ -92,9 +132,9 @@ static uint64_t find(const struct space *space, uint64_t from, uint64_t limit, b
  */
 static uint64_t find_run(const struct space *space, uint64_t from, uint64_t limit, uint64_t count)
 {
-    while ((from = find(space, from, limit, false)) < limit) {
+    while ((from = find(space, from, limit, NOT_USED)) < limit) {
         uint64_t stop = find(space, from, from + count < space->end ? from + count : space->end,
-                             true);
+                             USED);
 
         if (stop - from >= count) return from;
         from = stop;
@@ -120,11 +160,12 @@ sdb_status sdb__space_take(struct space *space, uint64_t count, uint64_t *out_fi
         if (first == space->end) space->hopeless = count;
     }
     if (first == space->end) {
-        TRY(reach(space, space->end + count));
+        TRY(sdb__space_reach(space, space->end + count));
         space->end += count;
     }
-    mark(space, first, count, true);
+    mark(space->words, first, count, true);
     space->used += count;
+    space->owned += count;
     space->cursor = first + count;
     *out_first = first;
     return SDB_OK;
@@ -132,10 +173,11 @@ sdb_status sdb__space_take(struct space *space, uint64_t count, uint64_t *out_fi
 
 sdb_status sdb__space_claim(struct space *space, uint64_t first, uint64_t count)
 {
-    TRY(reach(space, first + count));
-    if (find(space, first, first + count, true) < first + count) return SDB_CORRUPT;
-    mark(space, first, count, true);
-    space->used += count;
+    TRY(sdb__space_reach(space, first + count));
+    if (find(space, first, first + count, OWNED) < first + count) return SDB_CORRUPT;
+    mark(space->words, first, count, true);
+    space->used += count - count_held(space, first, count);
+    space->owned += count;
     if (first + count > space->end) space->end = first + count;
     return SDB_OK;
 }
@@ -143,9 +185,10 @@ sdb_status sdb__space_claim(struct space *space, uint64_t first, uint64_t count)
 void sdb__space_give(struct space *space, uint64_t first, uint64_t count)
 {
     assert(count > 0 && first + count <= space->end);
-    assert(find(space, first, first + count, false) == first + count);
-    mark(space, first, count, false);
-    space->used -= count;
+    assert(find(space, first, first + count, NOT_OWNED) == first + count);
+    mark(space->words, first, count, false);
+    space->used -= count - count_held(space, first, count);
+    space->owned -= count;
     space->hopeless = 0;
 }
 
@@ -155,13 +198,75 @@ sdb_status sdb__space_take_free(struct space *space, uint64_t from, uint64_t lea
     uint64_t first = find_run(space, from, space->end, least ? least : 1), stop;
 
     if (first == space->end) return SDB_END;
-    stop = find(space, first, space->end, true);
-    mark(space, first, stop - first, true);
+    stop = find(space, first, space->end, USED);
+    mark(space->words, first, stop - first, true);
     space->used += stop - first;
+    space->owned += stop - first;
     *out_first = first;
     *out_count = stop - first;
     return SDB_OK;
 }
+
+/* ---- what is held -------------------------------------------------------------------------- */
+
+sdb_status sdb__blocks_add(const sdb_allocator *allocator, struct block_set *set, uint64_t first,
+                           uint64_t count)
+{
+    TRY(reach(allocator, &set->words, &set->capacity, first + count));
+    mark(set->words, first, count, true);
+    if (first + count > set->end) set->end = first + count;
+    return SDB_OK;
+}
+
+sdb_status sdb__blocks_copy(const sdb_allocator *allocator, const struct block_set *from,
+                            struct block_set *to)
+{
+    if (from->end == 0) return SDB_OK;
+    TRY(reach(allocator, &to->words, &to->capacity, from->end));
+    memcpy(to->words, from->words, (size_t)((from->end - 1) / BITS + 1) * sizeof *to->words);
+    to->end = from->end;
+    return SDB_OK;
+}
+
+sdb_status sdb__blocks_add_owned(const sdb_allocator *allocator, struct block_set *set,
+                                 const struct space *space)
+{
+    TRY(reach(allocator, &set->words, &set->capacity, space->end));
+    for (uint64_t i = 0; i * BITS < space->end; i++) set->words[i] |= space->words[i];
+    if (space->end > set->end) set->end = space->end;
+    return SDB_OK;
+}
+
+bool sdb__blocks_has(const struct block_set *set, uint64_t block)
+{
+    return block < set->end && (set->words[block / BITS] >> (block % BITS) & 1);
+}
+
+void sdb__blocks_done(const sdb_allocator *allocator, struct block_set *set)
+{
+    sdb__mem_free(allocator, set->words);
+    *set = (struct block_set){0};
+}
+
+void sdb__space_hold(struct space *space, struct block_set *held)
+{
+    assert(held->end <= space->word_capacity * BITS);
+    sdb__blocks_done(space->allocator, &space->held);
+    space->held = *held;
+    *held = (struct block_set){0};
+    if (space->held.end > space->end) space->end = space->held.end;
+    space->used = 0;
+    for (uint64_t i = 0; i * BITS < space->end; i++)
+        space->used += (uint64_t)__builtin_popcountll(used_word(space, i));
+    space->hopeless = 0;
+}
+
+bool sdb__space_is_held(const struct space *space, uint64_t first, uint64_t count)
+{
+    return count_held(space, first, count) > 0;
+}
+
+/* -------------------------------------------------------------------------------------------- */
 
 void sdb__space_rewind(struct space *space)
 {
@@ -171,10 +276,11 @@ void sdb__space_rewind(struct space *space)
 
 void sdb__space_shrink(struct space *space)
 {
-    while (space->end && !is_used(space, space->end - 1)) {
+    while (space->end) {
         uint64_t word = (space->end - 1) / BITS;
 
-        if (space->words[word] == 0)
+        if (used_word(space, word) >> ((space->end - 1) % BITS) & 1) break;
+        if (used_word(space, word) == 0)
             space->end = word * BITS;
         else
             space->end--;

@@ -43,10 +43,13 @@ void sdb__superblock_encode(const struct superblock *from, uint8_t to[SUPERBLOCK
     put_u64(to + 112, from->end_block);
     put_u64(to + 120, from->made_ms);
     put_u64(to + 128, from->written_ms);
+    put_u64(to + 136, from->kept_place);
+    put_u64(to + 144, from->kept_checksum);
+    put_u64(to + 152, from->kept_count);
     put_u64(to + AT_DIGEST, sdb__digest(to, AT_DIGEST, 0));
 }
 
-static bool is_plausible(const struct superblock *s)
+bool sdb__superblock_is_plausible(const struct superblock *s)
 {
     uint64_t per_chunk = s->page_size / 16;
 
@@ -56,6 +59,14 @@ static bool is_plausible(const struct superblock *s)
     return s->lsn % 8 == 0 && s->page_limit <= UINT32_MAX && s->catalog_root < s->page_limit &&
            s->chunks == (s->page_limit + per_chunk - 1) / per_chunk &&
            s->end_block <= (uint64_t)1 << 40;
+}
+
+/* The table of kept checkpoints: all of its fields, or none. */
+static bool has_plausible_kept(const struct superblock *s)
+{
+    if (!(s->features & FEATURE_KEPT))
+        return s->kept_place == 0 && s->kept_checksum == 0 && s->kept_count == 0;
+    return s->kept_place != 0 && s->kept_count > 0 && s->kept_count <= SUPERBLOCK_KEPT_MOST;
 }
 
 sdb_status sdb__superblock_decode(const uint8_t from[SUPERBLOCK_SIZE], struct superblock *out)
@@ -94,7 +105,10 @@ sdb_status sdb__superblock_decode(const uint8_t from[SUPERBLOCK_SIZE], struct su
     s.end_block = get_u64(from + 112);
     s.made_ms = get_u64(from + 120);
     s.written_ms = get_u64(from + 128);
-    if (!is_plausible(&s))
+    s.kept_place = get_u64(from + 136);
+    s.kept_checksum = get_u64(from + 144);
+    s.kept_count = get_u64(from + 152);
+    if (!sdb__superblock_is_plausible(&s) || !has_plausible_kept(&s))
         return FAIL(SDB_CORRUPT, "superblock: its fields contradict each other (page size %u, "
                     "%llu pages, %llu chunks)", s.page_size, (unsigned long long)s.page_limit,
                     (unsigned long long)s.chunks);

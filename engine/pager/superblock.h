@@ -10,7 +10,8 @@
  *  24 database id 16    40 sequence    48 LSN            56 commit sequence 64 log id (0: no log)
  *  72 directory place   80 directory checksum            88 map chunks      96 page limit
  * 104 catalog root     112 end of the file in blocks    120 made, 128 written (Unix ms)
- * 136 zeros           4088 digest of the bytes before it              (u64 where nothing else is
+ * 136 place of the table of kept checkpoints (kept.h), 144 its checksum, 152 how many it lists
+ * 160 zeros           4088 digest of the bytes before it              (u64 where nothing else is
  * said)
  */
 #ifndef SDB_ENGINE_PAGER_SUPERBLOCK_H
@@ -23,9 +24,11 @@ enum {
     SUPERBLOCK_SLOTS = 2,
     SUPERBLOCK_FORMAT = 1,
     FEATURE_PACKING = 1,      /* keyspaces may have a packing, pages may be packed */
+    FEATURE_KEPT = 2,         /* there are kept checkpoints, whose blocks must not be reused */
     FEATURE_DICTIONARIES = 8, /* pages may be packed with dictionaries, which the catalog has */
     /* those that this library knows */
-    SUPERBLOCK_FEATURES = FEATURE_PACKING | FEATURE_DICTIONARIES,
+    SUPERBLOCK_FEATURES = FEATURE_PACKING | FEATURE_KEPT | FEATURE_DICTIONARIES,
+    SUPERBLOCK_KEPT_MOST = 1000,
     PAGE_SIZE_LEAST = 4096,
     PAGE_SIZE_MOST = 65536
 };
@@ -45,9 +48,15 @@ struct superblock {
     uint64_t catalog_root;
     uint64_t end_block;  /* nothing of the checkpoint stands at or beyond it */
     uint64_t made_ms, written_ms;
+    uint64_t kept_place; /* table of kept checkpoints; 0: there are none */
+    uint64_t kept_checksum;
+    uint64_t kept_count;
 };
 
 void sdb__superblock_encode(const struct superblock *from, uint8_t to[SUPERBLOCK_SIZE]);
+
+/* True if the fields agree with each other, as far as they lead to one checkpoint. */
+bool sdb__superblock_is_plausible(const struct superblock *superblock);
 
 /*
  * SDB_INVALID: no sdb file, or a newer format (the sentence says which); SDB_CORRUPT: damaged.

@@ -291,6 +291,7 @@ typedef struct sdb_check_result {
     uint64_t used_bytes;     /* of the file, in use */
     uint64_t free_bytes;     /* of the file, in no use: damage there harms nothing */
     uint64_t log_records;    /* valid records in the log, if there is one */
+    uint64_t snapshots;      /* named ones (sdb/snapshot.h), each verified like the database */
 } sdb_check_result;
 
 /* One problem, as a sentence. Borrowed during the call. */
@@ -299,9 +300,10 @@ typedef void (*sdb_problem_fn)(void *context, const char *problem);
 /*
  * Reads the whole last checkpoint back from disk and verifies it: superblocks, page map, every
  * checksum, order and bounds of every tree, every large value, that no space is used twice, none
- * lost. SDB_OK when sound, SDB_CORRUPT when problems were reported; other statuses mean that the
- * check itself could not run. Commits since the last checkpoint are covered by starting with a
- * checkpoint (not for a read-only handle). `report`, `progress` and `out_result` may be NULL.
+ * lost; then each named snapshot in the same way. SDB_OK when sound, SDB_CORRUPT when problems were
+ * reported; other statuses mean that the check itself could not run. Commits since the last
+ * checkpoint are covered by starting with a checkpoint (not for a read-only handle). `report`,
+ * `progress` and `out_result` may be NULL.
  */
 SDB_API SDB_MUST_USE sdb_status sdb_check(sdb_db *db, sdb_problem_fn report,
                                           sdb_progress_fn progress, void *context,
@@ -343,7 +345,7 @@ typedef struct sdb_stats {
     uint64_t log_batches;           /* writes to the log; commits / log_batches is the grouping */
     uint64_t checkpoints;
     uint64_t last_checkpoint_ms;
-    uint64_t open_snapshots;
+    uint64_t open_snapshots;        /* of transactions */
     uint64_t version_entries;       /* old versions kept for open snapshots */
     uint64_t version_bytes;
     uint64_t recovered_commits;     /* replayed when this handle was opened */
@@ -357,6 +359,8 @@ typedef struct sdb_stats {
     uint64_t compressed_pages;      /* of the pages, those that stand compressed in the file */
     uint64_t compressed_bytes;      /* what they take there */
     uint64_t pages_read_ahead;      /* of page_misses, those read before a cursor came to them */
+    uint64_t named_snapshots;       /* snapshots that stay (sdb/snapshot.h) */
+    uint64_t snapshot_bytes;        /* of used_bytes, what only they need */
 } sdb_stats;
 
 /* Fills *out_stats, as far as its `size` says it reaches. */

@@ -7,6 +7,7 @@
 #include <sdb/db.h>
 #include <sdb/kv.h>
 #include <sdb/changes.h>
+#include <sdb/snapshot.h>
 #include <sdb/async.h>
 
 #endif

@@ -19,7 +19,8 @@
  *   when all else is durable: until then the file is no database. I3 after a failure there is no
  *   file.
  * Costs: one read and one write of everything; 18 bytes of memory a page.
- * Not here: copying the log (a checkpoint is whole without it); copies that only take what changed.
+ * Not here: named snapshots, which a copy has none of; copying the log (a checkpoint is whole
+ *   without it); copies that only take what changed.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -251,6 +252,8 @@ static sdb_status write_superblocks(struct copy *c)
     uint64_t id[2] = {sdb__random_seed(), sdb__random_seed()};
 
     c->superblock.log_id = 0;
+    c->superblock.kept_place = c->superblock.kept_checksum = c->superblock.kept_count = 0;
+    c->superblock.features &= ~(uint32_t)FEATURE_KEPT;
     if (c->fresh) memcpy(c->superblock.database_id, id, sizeof c->superblock.database_id);
     TRY(sdb__io_sync(c->out, c->file));
     for (unsigned slot = 0; slot < SUPERBLOCK_SLOTS; slot++) {

@@ -57,10 +57,12 @@ sdb_status sdb_check(sdb_db *db, sdb_problem_fn report, sdb_progress_fn progress
     (void)pthread_mutex_lock(&db->checkpoint_lock);
     (void)pthread_mutex_lock(&db->commit_lock);
     sdb__pager_pin(db->pager, &pinned);
+    sdb__pager_use_kept(db->pager);
     status = sdb__verify_look(db->io, db->file, &slots);
     (void)pthread_mutex_unlock(&db->commit_lock);
     (void)pthread_mutex_unlock(&db->checkpoint_lock);
     if (status == SDB_OK) status = verify(&what, out_result);
+    sdb__pager_unuse_kept(db->pager);
     sdb__pager_unpin(db->pager);
     return status;
 }

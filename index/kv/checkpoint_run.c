@@ -19,16 +19,36 @@
 #include "engine/base/status.h"
 #include "index/kv/database.h"
 
+/* Whether a snapshot may be made, or dropped. */
+static sdb_status judge(sdb_db *db, enum checkpoint_kind kind, const char *name)
+{
+    if (kind == CHECKPOINT_KEEP) return sdb__pager_may_keep(db->pager, name);
+    if (kind == CHECKPOINT_LET_GO) return sdb__pager_may_let_go(db->pager, name);
+    return SDB_OK;
+}
+
+/* Writes what was cut, and readies what is to be kept, or let go. */
+static sdb_status write_cut(sdb_db *db, enum checkpoint_kind kind, const char *name,
+                            const struct superblock *state)
+{
+    TRY(sdb__pager_checkpoint_write(db->pager));
+    if (kind == CHECKPOINT_KEEP) return sdb__pager_keep(db->pager, name, state);
+    if (kind == CHECKPOINT_LET_GO) return sdb__pager_let_go(db->pager, name);
+    return SDB_OK;
+}
+
 /* Cuts, writes and finishes. Under checkpoint_lock. */
-static sdb_status run_checkpoint(sdb_db *db, bool last)
+static sdb_status run_checkpoint(sdb_db *db, enum checkpoint_kind kind, const char *name)
 {
     struct superblock state = *sdb__pager_superblock(db->pager);
+    bool last = kind == CHECKPOINT_LAST, named = name != NULL;
     struct wal *wal;
     sdb_status status;
 
+    TRY(judge(db, kind, name));
     (void)pthread_mutex_lock(&db->commit_lock);
     status = sdb__db_alive(db);
-    if (status != SDB_OK || (!db->changed && !(last && state.log_id))) {
+    if (status != SDB_OK || (!db->changed && !named && !(last && state.log_id))) {
         (void)pthread_mutex_unlock(&db->commit_lock);
         return status;
     }
@@ -41,7 +61,7 @@ static sdb_status run_checkpoint(sdb_db *db, bool last)
     state.catalog_root = db->catalog.root;
     (void)pthread_mutex_unlock(&db->commit_lock);
     if (wal && sdb__wal_sync(wal, state.lsn) != SDB_OK) return sdb__db_kill(db, SDB_IO);
-    status = sdb__pager_checkpoint_write(db->pager);
+    status = write_cut(db, kind, name, &state);
     if (status == SDB_OK) {
         status = sdb__pager_checkpoint_finish(db->pager, &state, last);
         if (status != SDB_OK && status != SDB_NOMEM) return sdb__db_kill(db, status);
@@ -60,13 +80,18 @@ static sdb_status run_checkpoint(sdb_db *db, bool last)
 
 sdb_status sdb__db_checkpoint(sdb_db *db, bool last)
 {
+    return sdb__db_checkpoint_kind(db, last ? CHECKPOINT_LAST : CHECKPOINT_PLAIN, NULL);
+}
+
+sdb_status sdb__db_checkpoint_kind(sdb_db *db, enum checkpoint_kind kind, const char *name)
+{
     uint64_t begun = sdb__clock_now_ns();
     sdb_status status;
 
     if (db->readonly) return SDB_OK;
     TRY(sdb__keyspaces_tidy(db));
     (void)pthread_mutex_lock(&db->checkpoint_lock);
-    status = run_checkpoint(db, last);
+    status = run_checkpoint(db, kind, name);
     (void)pthread_mutex_unlock(&db->checkpoint_lock);
     if (status != SDB_OK) return status;
     atomic_fetch_add(&db->checkpoints, 1);

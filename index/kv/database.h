@@ -82,6 +82,7 @@ struct sdb_db {
     char *archive; /* folder that keeps segments of the log; NULL: none */
     struct io *io;
     bool owns_io, is_memory, readonly;
+    struct sdb_db *parent; /* of a named snapshot: what it was opened from, with io and file */
     struct io_file *file;
     struct pager *pager;
     struct btree catalog;
@@ -106,6 +107,7 @@ struct sdb_db {
     pthread_cond_t snapshot_cond;
     struct snapshot *oldest, *newest;
     uint64_t snapshot_count, transaction_count;
+    uint64_t opened; /* handles of named snapshots */
     /* Changed under the lock; reads that open no snapshot look without it. */
     _Atomic uint64_t visible;
     _Atomic uint64_t applying; /* the commit that is, or was last, being applied */
@@ -144,6 +146,13 @@ struct sdb_db {
 /* sdb_open on a given backend, which stays the caller's. For tests and for checking. */
 SDB_MUST_USE sdb_status sdb__db_open(struct io *io, const char *path, const sdb_options *options,
                                      sdb_db **out_db);
+/* A handle without file and backend, also on failure unless *out_db is untouched. */
+SDB_MUST_USE sdb_status sdb__db_new(const char *path, const sdb_options *options,
+                                    sdb_db **out_db);
+/* Reads the catalog of the checkpoint that the pager begins with. */
+SDB_MUST_USE sdb_status sdb__db_load(sdb_db *db);
+/* Frees a handle in any state of completion; writes nothing. */
+void sdb__db_free(sdb_db *db);
 /* The answer of a dead handle, or SDB_OK. */
 SDB_MUST_USE sdb_status sdb__db_alive(sdb_db *db);
 /*
@@ -176,6 +185,10 @@ void sdb__snapshot_await(const sdb_db *db, uint32_t keyspace, struct bytes key);
 uint64_t sdb__snapshot_key(uint32_t keyspace, struct bytes key);
 /* No open snapshot is older than the answer. */
 uint64_t sdb__snapshot_oldest(sdb_db *db);
+
+/* ---- named.c ---- */
+/* A handle of a named snapshot is gone. */
+void sdb__named_closed(sdb_db *parent);
 
 /* ---- keyspace.c ---- */
 SDB_MUST_USE sdb_status sdb__keyspaces_load(sdb_db *db);
@@ -298,6 +311,10 @@ SDB_MUST_USE sdb_status sdb__restore(struct io *io, const char *backup, const ch
 /* ---- checkpoint_run.c ---- */
 /* Makes a checkpoint. `last`: the log is not needed any more, both superblocks are written. */
 SDB_MUST_USE sdb_status sdb__db_checkpoint(sdb_db *db, bool last);
+/* The same; KEEP: it stays as the snapshot `name`. LET_GO: from then on there is none. */
+enum checkpoint_kind { CHECKPOINT_PLAIN, CHECKPOINT_LAST, CHECKPOINT_KEEP, CHECKPOINT_LET_GO };
+SDB_MUST_USE sdb_status sdb__db_checkpoint_kind(sdb_db *db, enum checkpoint_kind kind,
+                                                const char *name);
 /*
  * Starts one in the background, or makes it here without threads, if the log or the cache asks for
  * it.

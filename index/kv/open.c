@@ -140,7 +140,7 @@ static char *with_suffix(const sdb_db *db, const char *suffix)
     return text;
 }
 
-static sdb_status db_new(const char *path, const sdb_options *options, sdb_db **out_db)
+sdb_status sdb__db_new(const char *path, const sdb_options *options, sdb_db **out_db)
 {
     sdb_db *db = sdb__mem_zalloc(options->allocator, 1, sizeof *db);
 
@@ -163,9 +163,10 @@ static sdb_status db_new(const char *path, const sdb_options *options, sdb_db **
 }
 
 /* Frees a handle in any state of completion; writes nothing. */
-static void db_free(sdb_db *db)
+void sdb__db_free(sdb_db *db)
 {
     sdb_allocator allocator = db->own_allocator;
+    sdb_db *parent = db->parent;
 
     sdb__workers_stop(db);
     sdb__txns_done(db);
@@ -174,13 +175,14 @@ static void db_free(sdb_db *db)
     sdb__wal_close(atomic_load(&db->wal));
     sdb__pager_close(db->pager);
     sdb__dicts_done(db);
-    sdb__io_close(db->file);
+    if (!parent) sdb__io_close(db->file);
     if (db->owns_io) sdb__io_free(db->io);
     sdb__mem_free(db->allocator, db->archive);
     sdb__mem_free(db->allocator, db->wal_folder);
     sdb__mem_free(db->allocator, db->path);
     done_locks(db);
     sdb__mem_free(&allocator, db);
+    if (parent) sdb__named_closed(parent);
 }
 
 static struct pager_options pager_options(sdb_db *db)
@@ -245,23 +247,28 @@ static sdb_status find_log(sdb_db *db, uint64_t *log_id)
     return status;
 }
 
-/* Opens what is there, recovering it if need be. */
-static sdb_status open_database(sdb_db *db)
+sdb_status sdb__db_load(sdb_db *db)
 {
-    struct pager_options options = pager_options(db);
-    const struct superblock *superblock;
-    uint64_t log_id;
+    const struct superblock *superblock = sdb__pager_superblock(db->pager);
 
-    TRY(sdb__pager_open(&options, &db->pager));
-    superblock = sdb__pager_superblock(db->pager);
     db->options.page_size = superblock->page_size;
     db->catalog = (struct btree){.pager = db->pager, .root = superblock->catalog_root,
                                 .id = CATALOG_TREE};
     db->last_commit = superblock->commit;
     atomic_store(&db->visible, superblock->commit);
     db->lsn = superblock->lsn;
-    TRY(sdb__keyspaces_load(db));
-    log_id = superblock->log_id;
+    return sdb__keyspaces_load(db);
+}
+
+/* Opens what is there, recovering it if need be. */
+static sdb_status open_database(sdb_db *db)
+{
+    struct pager_options options = pager_options(db);
+    uint64_t log_id;
+
+    TRY(sdb__pager_open(&options, &db->pager));
+    TRY(sdb__db_load(db));
+    log_id = sdb__pager_superblock(db->pager)->log_id;
     if (log_id == 0 && sdb__pager_is_lame(db->pager)) TRY(find_log(db, &log_id));
     if (log_id && db->readonly)
         return FAIL(SDB_READONLY, "%s was not closed cleanly and must be recovered: open it once "
@@ -340,7 +347,7 @@ static sdb_status finish_open(sdb_db *db, sdb_db **out_db)
     if (status == SDB_OK) status = sdb__workers_start(db);
     if (status == SDB_OK) status = sdb__keyspaces_tidy(db);
     if (status != SDB_OK) {
-        db_free(db);
+        sdb__db_free(db);
         return status;
     }
     *out_db = db;
@@ -355,9 +362,9 @@ sdb_status sdb__db_open(struct io *io, const char *path, const sdb_options *opti
     sdb_status status;
 
     TRY(sdb__options_fill(options, &filled));
-    status = db_new(path, &filled, &db);
+    status = sdb__db_new(path, &filled, &db);
     if (status != SDB_OK) {
-        if (db) db_free(db);
+        if (db) sdb__db_free(db);
         return status;
     }
     db->io = io;
@@ -373,7 +380,7 @@ sdb_status sdb_open(const char *path, const sdb_options *options, sdb_db **out_d
     if (!path || !out_db) return FAIL(SDB_INVALID, "sdb_open: an argument is NULL");
     if (!*path) return FAIL(SDB_INVALID, "sdb_open: the path is empty");
     TRY(sdb__options_fill(options, &filled));
-    status = db_new(path, &filled, &db);
+    status = sdb__db_new(path, &filled, &db);
     if (status == SDB_OK) {
         db->is_memory = strcmp(path, ":memory:") == 0;
         if (db->is_memory && db->archive)
@@ -385,7 +392,7 @@ sdb_status sdb_open(const char *path, const sdb_options *options, sdb_db **out_d
         db->owns_io = status == SDB_OK;
     }
     if (status != SDB_OK) {
-        if (db) db_free(db);
+        if (db) sdb__db_free(db);
         return status;
     }
     return finish_open(db, out_db);
@@ -418,18 +425,22 @@ static sdb_status close_cleanly(sdb_db *db)
 
 sdb_status sdb_close(sdb_db *db)
 {
-    uint64_t open;
+    uint64_t open, opened;
     bool streaming;
     sdb_status status;
 
     if (!db) return SDB_OK;
     (void)pthread_mutex_lock(&db->snapshot_lock);
     open = db->transaction_count;
+    opened = db->opened;
     (void)pthread_mutex_unlock(&db->snapshot_lock);
     if (open)
         return FAIL(SDB_BUSY, "%s: %" PRIu64 " transactions are still open: end them first (a "
                     "get queue counts as one)",
                     db->path, open);
+    if (opened)
+        return FAIL(SDB_BUSY, "%s: %" PRIu64 " snapshots of it are still open: close them first",
+                    db->path, opened);
     (void)pthread_mutex_lock(&db->stream_lock);
     streaming = db->streams != NULL;
     (void)pthread_mutex_unlock(&db->stream_lock);
@@ -437,7 +448,7 @@ sdb_status sdb_close(sdb_db *db)
         return FAIL(SDB_BUSY, "%s: a change stream is still open: close it first", db->path);
     sdb__workers_stop(db);
     status = close_cleanly(db);
-    db_free(db);
+    sdb__db_free(db);
     return status;
 }
 

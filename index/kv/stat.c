@@ -3,7 +3,8 @@
  * stat.c: figures.
  *
  * Idea: each floor counts for itself; here the counts are put side by side.
- * Invariants: I1 nothing here waits for I/O. Costs: a few short locks.
+ * Invariants: I1 nothing here waits for I/O, but for what snapshots hold when the handle is for
+ *   reading only: that is found out the first time. Costs: a few short locks.
  * Not here: history, rates; who wants them asks twice.
  */
 #include <stdio.h>
@@ -53,6 +54,8 @@ static void add_pager(sdb_db *db, sdb_stats *s)
     s->pages_read_ahead = pager.read_ahead;
     s->pages_evicted = pager.evicted;
     s->pages_written = pager.written;
+    s->named_snapshots = pager.kept;
+    s->snapshot_bytes = pager.held_bytes;
     s->bytes_read = io.read_bytes;
     s->bytes_written = io.written_bytes;
     s->syncs = io.syncs;
@@ -67,6 +70,7 @@ sdb_status sdb_stat(sdb_db *db, sdb_stats *out_stats)
         return FAIL(SDB_INVALID, "sdb_stat: set out_stats->size to sizeof(sdb_stats) first");
     (void)snprintf(s.backend, sizeof s.backend, "%s", sdb__io_name(db->io));
     (void)snprintf(s.backend_note, sizeof s.backend_note, "%s", sdb__io_note(db->io));
+    TRY(sdb__pager_find_held(db->pager));
     add_pager(db, &s);
     add_log(db, &s);
     s.commits = atomic_load(&db->commits);

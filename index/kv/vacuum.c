@@ -11,6 +11,8 @@
  *     ██·█·███··█████      step       ███████·████           █ in use, · free
  *                  └─┴─→ gaps              └ cut here
  *
+ * What named snapshots hold stays where it is, and so does the end of the file before it.
+ *
  * Invariants: I1 nothing is moved that a checkpoint would miss: pages change under commit_lock.
  *   I2 the number of steps is bounded, whatever others write meanwhile.
  * Costs: one read and one write of what moves; a checkpoint a step.
@@ -90,12 +92,14 @@ static sdb_status tell(const struct vacuum *v, uint64_t end)
     return FAIL(SDB_CANCELLED, "the vacuum was cancelled; what was given back stays so");
 }
 
-/* True when there is too little to gain. */
+/* True when there is too little to gain. The file cannot end before what snapshots hold. */
 static bool is_tight(sdb_db *db, uint64_t end, uint64_t used)
 {
     uint64_t slack = SLACK_PAGES * (sdb__pager_page_size(db->pager) / SPACE_BLOCK);
+    uint64_t held = sdb__pager_held_end(db->pager), least = held > used ? held : used;
+    uint64_t gain = end > least ? end - least : 0;
 
-    return end - used <= slack || (end - used) * SLACK_SHARE <= end;
+    return gain <= slack || gain * SLACK_SHARE <= end;
 }
 
 /* Moves the end of the file into gaps until that does not make it shorter. */

@@ -10,6 +10,8 @@
  *     superblock ─→ directory ─→ chunks ─→ every page ┐
  *         └─→ catalog ─→ trees ─→ layers, extents ────┴─→ what only one of the two ways reached
  *
+ * Then the same for each named snapshot (verify_kept.c).
+ *
  * Invariants: I1 a page, chunk, directory or extent that is damaged is reported once. I2 time and
  *   memory are bounded by the size of the file: each id is walked once. I3 nothing is reported lost
  *   if a part of some tree could not be walked.
@@ -34,12 +36,14 @@ enum { BATCH = 32, LOST_NAMED = 16, PROBLEM_SIZE = 1024 };
 void sdb__verify_problem(struct verify_run *run, const char *format, ...)
 {
     char text[PROBLEM_SIZE];
+    size_t at = 0;
     va_list arguments;
 
     run->result.problems++;
     if (!run->what->report) return;
+    if (run->name) at = (size_t)snprintf(text, sizeof text, "snapshot '%s': ", run->name);
     va_start(arguments, format);
-    (void)vsnprintf(text, sizeof text, format, arguments);
+    (void)vsnprintf(text + at, sizeof text - at, format, arguments);
     va_end(arguments);
     run->what->report(run->what->context, text);
 }
@@ -145,17 +149,12 @@ static uint64_t pages_of(const struct verify_run *run, uint64_t place)
 static sdb_status load_map(struct verify_run *run)
 {
     const sdb_allocator *allocator = run->what->allocator;
-    uint64_t file_bytes, used;
     size_t words;
 
     TRY(sdb__map_init(&run->map, allocator, run->page_size));
     TRY(sdb__map_load(&run->map, run->queue, run->what->file, &run->superblock, map_problem,
                       run));
-    TRY(sdb__io_size(run->what->file, &file_bytes));
-    used = run->map.space.used * SPACE_BLOCK;
     run->result.map_pages = run->map.count;
-    run->result.used_bytes = used;
-    run->result.free_bytes = file_bytes > used ? file_bytes - used : 0;
     run->id_limit = (uint64_t)run->map.count * run->map.per_chunk;
     words = (size_t)(run->id_limit / 64 + 1);
     run->reached = sdb__mem_zalloc(allocator, words, sizeof *run->reached);
@@ -297,21 +296,42 @@ static sdb_status find_unreached(struct verify_run *run)
 
 /* ---- all of it ---------------------------------------------------------------------------- */
 
-static sdb_status verify_all(struct verify_run *run)
+sdb_status sdb__verify_checkpoint(struct verify_run *run)
 {
-    sdb_status status = judge_slots(run);
-
-    if (status == SDB_END) return SDB_OK;
-    if (status != SDB_OK) return status;
-    run->page_size = run->superblock.page_size;
-    TRY(sdb__io_queue_new(run->what->io, BATCH, &run->queue));
+    sdb__dictionaries_init(&run->dictionaries, run->what->allocator);
     TRY(sdb__pack_room_new(run->what->allocator, run->page_size, &run->dictionaries,
                            &run->room));
     TRY(load_map(run));
     TRY(sdb__verify_dictionaries(run));
     TRY(read_pages(run));
     TRY(sdb__verify_trees(run));
-    TRY(find_unreached(run));
+    return find_unreached(run);
+}
+
+void sdb__verify_checkpoint_done(struct verify_run *run)
+{
+    sdb__map_done(&run->map);
+    sdb__mem_free(run->what->allocator, run->reached);
+    sdb__mem_free(run->what->allocator, run->unsound);
+    sdb__pack_room_free(run->room);
+    sdb__dictionaries_done(&run->dictionaries);
+}
+
+static sdb_status verify_all(struct verify_run *run)
+{
+    sdb_status status = judge_slots(run);
+    uint64_t file_bytes, used;
+
+    if (status == SDB_END) return SDB_OK;
+    if (status != SDB_OK) return status;
+    run->page_size = run->superblock.page_size;
+    TRY(sdb__io_queue_new(run->what->io, BATCH, &run->queue));
+    TRY(sdb__verify_checkpoint(run));
+    TRY(sdb__verify_kept(run));
+    TRY(sdb__io_size(run->what->file, &file_bytes));
+    used = run->map.space.used * SPACE_BLOCK;
+    run->result.used_bytes = used;
+    run->result.free_bytes = file_bytes > used ? file_bytes - used : 0;
     if (run->what->log_folder && run->superblock.log_id) TRY(sdb__verify_log(run));
     run->total = run->done; /* damage may have kept us from some of what was expected */
     return sdb__verify_step(run, 0);
@@ -323,14 +343,9 @@ sdb_status sdb__verify(const struct verify *what, sdb_check_result *out_result)
     size_t size = out_result->size;
     sdb_status status;
 
-    sdb__dictionaries_init(&run.dictionaries, what->allocator);
     status = verify_all(&run);
-    sdb__map_done(&run.map);
-    sdb__mem_free(what->allocator, run.reached);
-    sdb__mem_free(what->allocator, run.unsound);
+    sdb__verify_checkpoint_done(&run);
     sdb__io_queue_free(run.queue);
-    sdb__pack_room_free(run.room);
-    sdb__dictionaries_done(&run.dictionaries);
     if (status != SDB_OK) return status;
     *out_result = run.result;
     out_result->size = size;

@@ -14,6 +14,7 @@
 
 struct verify_run {
     const struct verify *what;
+    const char *name; /* of the snapshot that is verified; NULL: the checkpoint itself */
     struct io_queue *queue;
     struct superblock superblock; /* of the checkpoint that is walked */
     uint32_t page_size;
@@ -44,6 +45,14 @@ SDB_MUST_USE sdb_status sdb__verify_step(struct verify_run *run, uint64_t pages)
 enum { VERIFY_WRONG_ROOM = 300 };
 SDB_MUST_USE sdb_status sdb__verify_page(struct verify_run *run, uint64_t id, uint8_t *page,
                                          char room[VERIFY_WRONG_ROOM], const char **out_wrong);
+
+/* Verifies what superblock leads to; queue, room, page_size are set. Ended by done in any case. */
+SDB_MUST_USE sdb_status sdb__verify_checkpoint(struct verify_run *run);
+void sdb__verify_checkpoint_done(struct verify_run *run);
+
+/* ---- verify_kept.c ---- */
+/* Reads what is kept beside the checkpoint, and counts its blocks as used. */
+SDB_MUST_USE sdb_status sdb__verify_kept(struct verify_run *run);
 
 /* ---- verify_tree.c ---- */
 /* Walks the catalog and every tree it names. */

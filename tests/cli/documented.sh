@@ -10,7 +10,7 @@ subcommands="import export backup restore bench check stat checkpoint vacuum ver
 
 options=$(
     for command in "kv get" "kv put" "kv merge" "kv del" "kv scan" "kv count" "kv train" \
-        $subcommands shell; do
+        "snapshot make" "snapshot list" "snapshot drop" $subcommands shell; do
         # shellcheck disable=SC2086
         "$sdb" help $command
     done | sed -n 's/^  --\([a-z0-9-]*\).*/\1/p'
@@ -27,10 +27,10 @@ for option in $(sed -n 's/^\.It Fl -\(.*\)/\1/p' "$page" | sed 's/ , Fl -/ /g' |
     like " $(printf '%s' "$options" | tr '\n' ' ') " "* $option *" "a command takes --$option"
 done
 for command in $subcommands "kv get" "kv put" "kv merge" "kv del" "kv scan" "kv count" \
-    "kv train"; do
+    "kv train" "snapshot make" "snapshot list" "snapshot drop"; do
     ok "the page has $command" grep -q "^.It Cm $command" "$page"
 done
-for command in $subcommands kv; do
+for command in $subcommands kv snapshot; do
     ok "the completion has $command" grep -q "commands='.*\\b$command\\b" "$completion"
 done
 shell=$(echo .help | "$sdb" :memory: | sed -n 's/^  \([.a-z]*\) .*/\1/p')

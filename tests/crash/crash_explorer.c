@@ -43,6 +43,53 @@ static unsigned expect_prefix(const struct explorer *e, const struct work *w, sd
     return (unsigned)stats.commit_sequence;
 }
 
+/* The named snapshots are those that were promised, and some of them are looked into. */
+static void expect_snapshots(struct explorer *e, const struct work *w, sdb_db *db)
+{
+    sdb_snapshot_info info = {.size = sizeof info};
+    bool there[WORK_SNAPSHOTS] = {false};
+    char last[SDB_SNAPSHOT_NAME_MAX + 1];
+    const char *after = NULL;
+    sdb_db *view;
+
+    while (sdb_snapshot_next(db, after, &info) == SDB_OK) {
+        after = memcpy(last, info.name, sizeof last);
+        for (unsigned i = 0; i < WORK_SNAPSHOTS; i++) {
+            const struct work_snapshot *s = &w->snapshots[i];
+
+            if (strcmp(info.name, work_snapshot_name(i)) != 0) continue;
+            there[i] = true;
+            if (!s->may_be || info.commit != s->commit)
+                ck_abort_msg("run %llu, step %llu, %s: snapshot %s as of commit %llu",
+                             (unsigned long long)e->seed, (unsigned long long)e->step, e->what,
+                             info.name, (unsigned long long)info.commit);
+            if (random_below(&e->random, 3)) continue;
+            MUST(sdb_snapshot_open(db, info.name, &view));
+            if (work_sum(view) != w->sums[s->commit])
+                ck_abort_msg("run %llu, step %llu, %s: snapshot %s is not the state after commit "
+                             "%u", (unsigned long long)e->seed, (unsigned long long)e->step,
+                             e->what, info.name, s->commit);
+            MUST(sdb_close(view));
+        }
+    }
+    for (unsigned i = 0; i < WORK_SNAPSHOTS; i++)
+        if (w->snapshots[i].must_be && !there[i])
+            ck_abort_msg("run %llu, step %llu, %s: there is no snapshot %s",
+                         (unsigned long long)e->seed, (unsigned long long)e->step, e->what,
+                         work_snapshot_name(i));
+}
+
+/* Drops all named snapshots: nothing is held for them then. */
+static void drop_snapshots(sdb_db *db)
+{
+    sdb_snapshot_info info = {.size = sizeof info};
+    sdb_stats stats = {.size = sizeof stats};
+
+    while (sdb_snapshot_next(db, NULL, &info) == SDB_OK) MUST(sdb_snapshot_drop(db, info.name));
+    MUST(sdb_stat(db, &stats));
+    ck_assert_uint_eq(stats.snapshot_bytes, 0);
+}
+
 /* Opens what a crash left, verifies it, and every so often goes on with it. */
 static void expect_recovery(struct explorer *e, const struct work *w, struct io *io)
 {
@@ -55,6 +102,7 @@ static void expect_recovery(struct explorer *e, const struct work *w, struct io 
         ck_abort_msg("run %llu, step %llu, %s: opening: %s (%s)", (unsigned long long)e->seed,
                      (unsigned long long)e->step, e->what, sdb_status_name(status), sdb_errmsg());
     (void)expect_prefix(e, w, db);
+    expect_snapshots(e, w, db);
     e->recoveries++;
     if (random_below(&e->random, 4) == 0) {
         kv_check_sound(db);
@@ -65,6 +113,8 @@ static void expect_recovery(struct explorer *e, const struct work *w, struct io 
         (void)!sdb_close(db);
         MUST(sdb__db_open(io, KV_PATH, &w->options, &db));
         ck_assert_uint_eq(work_sum(db), sum);
+        expect_snapshots(e, w, db);
+        if (random_below(&e->random, 2)) drop_snapshots(db);
     }
     MUST(sdb_close(db));
     if (random_below(&e->random, 4) == 0) kv_check_file_sound(io);
@@ -191,6 +241,25 @@ START_TEST(what_was_promised_survives_a_crash_at_any_step)
 }
 END_TEST
 
+/* The sum of a named snapshot: of what some commit left, or damage is told. */
+static sdb_status expect_some_snapshot(const struct explorer *e, const struct work *w, sdb_db *db,
+                                       const sdb_snapshot_info *info)
+{
+    sdb_status status;
+    uint64_t sum;
+    sdb_db *view;
+
+    status = sdb_snapshot_open(db, info->name, &view);
+    if (status != SDB_OK) return status;
+    status = work_try_sum(view, &sum);
+    if (status == SDB_OK && (info->commit > w->tried || sum != w->sums[info->commit]))
+        ck_abort_msg("run %llu, step %llu: after lies snapshot %s is not the state after commit "
+                     "%llu", (unsigned long long)e->seed, (unsigned long long)e->step, info->name,
+                     (unsigned long long)info->commit);
+    MUST(sdb_close(view));
+    return status;
+}
+
 /*
  * Opens what a disk left that had lied. Not all that was promised can be there, and nothing can
  * tell that it is not: an older state is what a backup would be. But a mixture of states must not
@@ -200,6 +269,7 @@ static void expect_some_state(struct explorer *e, const struct work *w, struct i
                               uint64_t *older, uint64_t *told)
 {
     sdb_stats stats = {.size = sizeof stats};
+    sdb_snapshot_info info = {.size = sizeof info};
     uint64_t sum;
     sdb_db *db;
     sdb_status status = sdb__db_open(io, KV_PATH, &w->options, &db);
@@ -214,6 +284,8 @@ static void expect_some_state(struct explorer *e, const struct work *w, struct i
                          (unsigned long long)e->seed, (unsigned long long)e->step,
                          (unsigned long long)stats.commit_sequence);
         *older += status == SDB_OK && stats.commit_sequence < w->promised;
+        if (status == SDB_OK && sdb_snapshot_next(db, NULL, &info) == SDB_OK)
+            status = expect_some_snapshot(e, w, db, &info);
         (void)!sdb_close(db);
     }
     if (status != SDB_OK && status != SDB_CORRUPT && status != SDB_INVALID)

@@ -303,12 +303,40 @@ static sdb_status close_db(struct work *w)
     return sdb_close(db);
 }
 
+const char *work_snapshot_name(unsigned i)
+{
+    static const char *const snapshots[WORK_SNAPSHOTS] = {"first", "second", "third"};
+
+    return snapshots[i];
+}
+
+/* Makes a named snapshot, or drops it. */
+static sdb_status snapshot(struct work *w)
+{
+    unsigned i = (unsigned)below(w, WORK_SNAPSHOTS);
+    struct work_snapshot *s = &w->snapshots[i];
+    sdb_status status;
+
+    if (s->must_be) {
+        s->must_be = false;
+        status = sdb_snapshot_drop(w->db, work_snapshot_name(i));
+        s->may_be = status != SDB_OK;
+    } else {
+        *s = (struct work_snapshot){.may_be = true, .commit = w->tried};
+        status = sdb_snapshot_make(w->db, work_snapshot_name(i));
+        s->must_be = status == SDB_OK;
+    }
+    if (status == SDB_OK) w->promised = w->answered = w->tried;
+    return status;
+}
+
 static sdb_status step(struct work *w, unsigned number)
 {
     unsigned space = 1 + (unsigned)below(w, WORK_SPACES - 1);
     sdb_status status;
 
     if (number % 11 == 10) return range(w);
+    if (number % 8 == 6) return snapshot(w);
     if (number % 19 == 18) return sdb_vacuum(w->db, 0, NULL, NULL);
     if (number % 29 == 28) return w->spaces[space] ? drop_space(w, space) : make_space(w, space);
     switch (below(w, 16)) {

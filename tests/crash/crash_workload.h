@@ -11,12 +11,18 @@
 
 #include "tests/kv/kv_fixture.h"
 
-enum { WORK_COMMITS = 400, WORK_SPACES = 3, WORK_KEYS = 320 };
+enum { WORK_COMMITS = 400, WORK_SPACES = 3, WORK_KEYS = 320, WORK_SNAPSHOTS = 3 };
 
 struct work_entry {
     bool present;
     uint64_t seed;
     size_t size;
+};
+
+/* A named snapshot: what is known of it. */
+struct work_snapshot {
+    bool may_be, must_be; /* both, neither, or (while it is made or dropped) the first only */
+    unsigned commit;      /* the last one in it */
 };
 
 struct work {
@@ -29,6 +35,8 @@ struct work {
     sdb_keyspace *spaces[WORK_SPACES]; /* NULL: not there */
     struct work_entry entries[WORK_SPACES][WORK_KEYS];
     uint8_t *room;
+
+    struct work_snapshot snapshots[WORK_SNAPSHOTS];
 
     uint64_t sums[WORK_COMMITS]; /* [n]: the state after commit n */
     unsigned tried;              /* number of the last commit that may be there */
@@ -52,6 +60,9 @@ void work_end(struct work *w);
 uint64_t work_sum(sdb_db *db);
 /* The same where damage may be met. */
 sdb_status work_try_sum(sdb_db *db, uint64_t *out_sum);
+
+/* The name of snapshot number `i`. */
+const char *work_snapshot_name(unsigned i);
 
 /* The key with a number. Valid until the next call. */
 sdb_slice work_key(unsigned number);

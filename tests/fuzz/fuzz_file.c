@@ -14,10 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sdb/kv.h>
+#include <sdb/snapshot.h>
 
 #include "engine/base/bytes.h"
 #include "engine/base/mem.h"
+#include "engine/pager/kept.h"
 #include "index/kv/database.h"
 #include "index/kv/verify.h"
 
@@ -56,6 +57,7 @@ static const sdb_allocator modest = {resize_modestly, NULL};
 struct bytes_of {
     uint8_t *data;
     size_t size;
+    uint64_t directory, chunks; /* of the checkpoint that is looked at */
 };
 
 static sdb_options options_of(unsigned flags)
@@ -97,6 +99,8 @@ static void fill(sdb_db *db, bool packed)
     }
     for (unsigned i = 0; i < 4; i++)
         put_text(keyspace[2], key, i, big, 1100 + i * 600);
+    MUST(sdb_snapshot_make(db, "kept") == SDB_OK);
+    put_text(keyspace[0], "key 1", 5, "since", 5);
 }
 
 static struct bytes_of read_file(struct io *io)
@@ -108,7 +112,7 @@ static struct bytes_of read_file(struct io *io)
 
     MUST(sdb__io_open(io, NAME, 0, &file) == SDB_OK);
     MUST(sdb__io_size(file, &size) == SDB_OK);
-    bytes = (struct bytes_of){malloc((size_t)size), (size_t)size};
+    bytes = (struct bytes_of){.data = malloc((size_t)size), .size = (size_t)size};
     MUST(bytes.data != NULL);
     MUST(sdb__io_queue_new(io, 1, &queue) == SDB_OK);
     MUST(sdb__io_read(queue, file, bytes.data, bytes.size, 0) == SDB_OK);
@@ -164,14 +168,32 @@ static uint32_t page_size_of(const struct bytes_of *f)
     return get_u32(f->data + 16);
 }
 
+/* Looks at the newest checkpoint from now on. */
+static void look_at_newest(struct bytes_of *f)
+{
+    f->directory = get_u64(f->data + 72);
+    f->chunks = get_u64(f->data + 88);
+}
+
+/* The record of a snapshot, or NULL. */
+static uint8_t *record_of(const struct bytes_of *f, unsigned number)
+{
+    uint64_t count = get_u64(f->data + 152);
+    uint8_t *table;
+
+    if (number >= count || count > 8) return NULL;
+    table = at_place(f, get_u64(f->data + 136), (size_t)count * KEPT_RECORD);
+    return table ? table + (size_t)number * KEPT_RECORD : NULL;
+}
+
 /* The map entry of an id, or NULL. */
 static uint8_t *entry_of(const struct bytes_of *f, uint64_t id)
 {
-    uint64_t per_chunk = page_size_of(f) / 16, chunks = get_u64(f->data + 88);
+    uint64_t per_chunk = page_size_of(f) / 16, chunks = f->chunks;
     uint8_t *directory, *chunk;
 
     if (id / per_chunk >= chunks || chunks > f->size / 16) return NULL;
-    directory = at_place(f, get_u64(f->data + 72), (size_t)chunks * 16);
+    directory = at_place(f, f->directory, (size_t)chunks * 16);
     if (!directory) return NULL;
     chunk = at_place(f, get_u64(directory + id / per_chunk * 16), page_size_of(f));
     return chunk ? chunk + id % per_chunk * 16 : NULL;
@@ -226,9 +248,10 @@ static void seal_superblocks(const struct bytes_of *f)
     memcpy(f->data + 4096, f->data, 4096);
 }
 
-static void seal(const struct bytes_of *f)
+/* Puts the checksums of a checkpoint right, and that of its directory in *checksum. */
+static void seal_checkpoint(const struct bytes_of *f, uint8_t *checksum)
 {
-    uint64_t per_chunk = page_size_of(f) / 16, chunks = get_u64(f->data + 88);
+    uint64_t per_chunk = page_size_of(f) / 16, chunks = f->chunks;
     uint8_t *directory, *bytes;
 
     if (chunks > f->size / 16) chunks = f->size / 16;
@@ -242,12 +265,28 @@ static void seal(const struct bytes_of *f)
         seal_extents(f, bytes);
         put_u64(entry_of(f, id) + 8, sdb__digest(bytes, page_size_of(f), 0));
     }
-    directory = at_place(f, get_u64(f->data + 72), (size_t)chunks * 16);
+    directory = at_place(f, f->directory, (size_t)chunks * 16);
     for (uint64_t i = 0; directory && i < chunks; i++) {
         bytes = at_place(f, get_u64(directory + i * 16), page_size_of(f));
         if (bytes) put_u64(directory + i * 16 + 8, sdb__digest(bytes, page_size_of(f), 0));
     }
-    if (directory) put_u64(f->data + 80, sdb__digest(directory, (size_t)chunks * 16, 0));
+    if (directory) put_u64(checksum, sdb__digest(directory, (size_t)chunks * 16, 0));
+}
+
+static void seal(struct bytes_of *f)
+{
+    uint8_t *record, *first = record_of(f, 0);
+
+    for (unsigned i = 0; (record = record_of(f, i)) != NULL; i++) {
+        f->directory = get_u64(record + 32);
+        f->chunks = get_u64(record + 48);
+        seal_checkpoint(f, record + 40);
+    }
+    look_at_newest(f);
+    seal_checkpoint(f, f->data + 80);
+    if (first)
+        put_u64(f->data + 144,
+                sdb__digest(first, (size_t)get_u64(f->data + 152) * KEPT_RECORD, 0));
     seal_superblocks(f);
 }
 
@@ -258,7 +297,7 @@ static void give_superblock(const struct bytes_of *f)
 
     memcpy(f->data, "sdb file", 8);
     put_u32(f->data + 8, 1);
-    put_u32(f->data + 12, get_u32(f->data + 12) & 1);
+    put_u32(f->data + 12, get_u32(f->data + 12) & 3);
     put_u32(f->data + 16, 4096u << get_u32(f->data + 16) % 3);
     put_u32(f->data + 20, BLOCK);
     put_u64(f->data + 48, get_u64(f->data + 48) & ~UINT64_C(7));
@@ -267,6 +306,10 @@ static void give_superblock(const struct bytes_of *f)
     put_u64(f->data + 88, (limit + page_size_of(f) / 16 - 1) / (page_size_of(f) / 16));
     put_u64(f->data + 104, limit ? get_u64(f->data + 104) % limit : 0);
     put_u64(f->data + 112, get_u64(f->data + 112) & ((UINT64_C(1) << 40) - 1));
+    if (get_u32(f->data + 12) & FEATURE_KEPT)
+        put_u64(f->data + 152, 1 + get_u64(f->data + 152) % 3);
+    else
+        memset(f->data + 136, 0, 24);
 }
 
 /* ---- orders to change the real database ---------------------------------------------------- */
@@ -286,20 +329,28 @@ static void remove_slot(const struct bytes_of *f, uint8_t *page, unsigned slot)
 }
 
 /* kind, page, slot u16 or offset, value u32; of packed pages, bytes are set */
-static void obey(const struct bytes_of *f, const uint8_t *order)
+static void obey(struct bytes_of *f, const uint8_t *order)
 {
     uint64_t limit = get_u64(f->data + 96), id = limit ? order[1] % limit : 0;
-    uint8_t *page = page_of(f, id), *entry = entry_of(f, id), *other, *value;
-    unsigned at = get_u16(order + 2);
+    uint8_t *record = record_of(f, 0), *page, *entry, *other, *value;
+    unsigned at = get_u16(order + 2), kind = order[0] % 12;
     uint32_t number = get_u32(order + 4);
     size_t size;
 
+    look_at_newest(f);
+    if (kind == 11 && record) { /* the same as 4, in the snapshot's map */
+        f->directory = get_u64(record + 32);
+        f->chunks = get_u64(record + 48);
+        kind = 4;
+    }
+    page = page_of(f, id);
+    entry = entry_of(f, id);
     value = packed_of(f, id, &size);
-    if (value && order[0] % 10 != 3 && order[0] % 10 != 4 && order[0] % 10 != 7) {
+    if (value && kind != 3 && kind != 4 && kind != 7 && kind != 10) {
         memcpy(value + (order[0] & 1 ? at % 24 : at % (size - 4)), order + 4, 4);
         return;
     }
-    switch (order[0] % 10) {
+    switch (kind) {
     case 0: /* any bytes */
         if (page) memcpy(page + at % (PAGE - 4), order + 4, 4);
         break;
@@ -329,6 +380,10 @@ static void obey(const struct bytes_of *f, const uint8_t *order)
         break;
     case 8: /* one byte, where cells and fences are */
         if (page) page[PAGE - 1 - at % 1024] = order[4];
+        break;
+    case 10: /* a snapshot's field, or one of the table */
+        if (record && at % 2) put_u64(record + at / 2 % 11 * 8, at & 256 ? number : number % 1000);
+        else put_u64(f->data + 136 + at / 2 % 3 * 8, number % 1000);
         break;
     default: /* a small number in a header or slot */
         if (page) put_u16(page + at % 600, (uint16_t)number);
@@ -387,6 +442,36 @@ static sdb_status change(sdb_keyspace *keyspace)
     return status;
 }
 
+/* Reads the snapshots, and drops them. */
+static void use_snapshots(sdb_db *db, bool sound)
+{
+    sdb_snapshot_info info = {.size = sizeof info};
+    char name[SDB_KEYSPACE_NAME_MAX + 1];
+    sdb_keyspace *keyspace;
+    unsigned count = 0;
+    uint64_t keys = 0;
+    sdb_status status;
+    sdb_db *view;
+
+    while (sdb_snapshot_next(db, NULL, &info) == SDB_OK) {
+        MUST(++count <= SDB_SNAPSHOTS_MAX);
+        status = sdb_snapshot_open(db, info.name, &view);
+        if (sound) MUST(status == SDB_OK);
+        name[0] = 0;
+        if (status == SDB_OK) {
+            while (status == SDB_OK && sdb_keyspace_next(view, name, name) == SDB_OK) {
+                status = sdb_keyspace_open(view, name, SDB_KEYSPACE_MUST_EXIST, &keyspace);
+                if (status == SDB_OK) status = scan(view, keyspace, &keys);
+            }
+            if (sound) MUST(status == SDB_OK);
+            MUST(sdb_close(view) == SDB_OK);
+        }
+        status = sdb_snapshot_drop(db, info.name);
+        if (sound) MUST(status == SDB_OK);
+        if (status != SDB_OK) return;
+    }
+}
+
 /* Uses an open database; what is said to be sound must not fail. */
 static void use(struct io *io, sdb_db *db, bool sound, uint64_t entries)
 {
@@ -415,6 +500,7 @@ static void use(struct io *io, sdb_db *db, bool sound, uint64_t entries)
     }
     status = keyspace ? sdb_keyspace_drop(keyspace) : SDB_OK;
     if (sound) MUST(status == SDB_OK);
+    use_snapshots(db, sound);
     status = sdb_check(db, NULL, NULL, NULL, NULL);
     if (sound) MUST(status == SDB_OK);
 }
@@ -445,7 +531,7 @@ static void try_file(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct bytes_of f = {NULL, 0};
+    struct bytes_of f = {0};
 
     if (size == 0) return 0;
     if (data[0] % 4 < 2) f.size = size - 1;

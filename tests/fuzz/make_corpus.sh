@@ -102,6 +102,12 @@ awk 'BEGIN { for (i = 0; i < 330; i++) { s = ""; for (j = 1; j < 70; j++)
 "$sdb" vacuum dict.sdb >/dev/null
 seed fuzz_file dictionary 0 <dict.sdb
 seed fuzz_file dictionary-sealed 1 <dict.sdb
+"$sdb" --page-size 4K kept.sdb 'put a key value'
+"$sdb" snapshot make kept.sdb one >/dev/null
+"$sdb" kept.sdb 'put a key other'
+"$sdb" snapshot make kept.sdb two >/dev/null
+seed fuzz_file kept 0 <kept.sdb
+seed fuzz_file kept-sealed 1 <kept.sdb
 seed fuzz_file small 0 <small.sdb
 seed fuzz_file small-sealed 1 <small.sdb
 seed fuzz_file tree-sealed 1 <tree.sdb
@@ -111,6 +117,10 @@ printf '\3\1\0\0\2\0\0\0\4\2\0\0\100\0\0\0' | seed fuzz_file order-place 2
 printf '\6\1\2\0\0\0\0\0\7\0\3\0\5\0\0\0' | seed fuzz_file order-slot 2
 printf '\1\3\0\0\377\377\377\377\1\4\4\0\1\0\0\0' | seed fuzz_file order-packed-head 3
 printf '\0\3\40\0\1\2\3\4\2\5\100\0\0\0\0\0' | seed fuzz_file order-packed-bytes 3
+# a record's field, the table's count, a place in the snapshot's page map
+printf '\12\0\11\0\3\0\0\0' | seed fuzz_file order-kept-record 2
+printf '\12\0\4\0\2\0\0\0' | seed fuzz_file order-kept-table 2
+printf '\13\2\0\0\40\0\0\0' | seed fuzz_file order-kept-place 2
 # found once: reading on for ever, and a name that the check let pass
 printf '\6\25\2\0\5\0\0\0' | seed fuzz_file order-gap 2
 printf '\10\24\140\0\1\0\0\0' | seed fuzz_file order-name 2

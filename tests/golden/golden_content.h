@@ -10,6 +10,9 @@
  *
  * The packed golden database holds the keys "0000"…"0199" in the keyspaces "lz4" and "zstd",
  * which are compressed so. That with a dictionary holds GOLDEN_TEXTS texts in the keyspace "dict".
+ *
+ * The one with snapshots holds the key "one" in the keyspace "first", with the value "1"; so does
+ * its snapshot "one". Its snapshot "numbers" holds the keys "0000"…"0199" there.
  */
 #ifndef SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H
 #define SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H

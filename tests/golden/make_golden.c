@@ -174,6 +174,26 @@ static void make_plain(const char *path, const char *copy, sdb_options options)
     need(sdb_close(db));
 }
 
+/* The numbers stay in a snapshot; afterwards there is one key. */
+static void make_kept(const char *path, sdb_options options)
+{
+    const sdb_range all = {.prefix = {NULL, 0}};
+    sdb_keyspace *keyspace;
+    sdb_txn *txn;
+    sdb_db *db;
+
+    need(sdb_open(path, &options, &db));
+    need(sdb_keyspace_open(db, "first", 0, &keyspace));
+    need(sdb_txn_begin(db, SDB_TXN_BATCH, &txn));
+    fill_numbers(txn, keyspace);
+    need(sdb_txn_commit(txn));
+    need(sdb_snapshot_make(db, "numbers"));
+    need(sdb_del_range(NULL, keyspace, &all));
+    need(sdb_put(NULL, keyspace, (sdb_slice){"one", 3}, (sdb_slice){"1", 1}));
+    need(sdb_snapshot_make(db, "one"));
+    need(sdb_close(db));
+}
+
 int main(int count, char **arguments)
 {
     sdb_options options = SDB_OPTIONS_INIT;
@@ -192,5 +212,7 @@ int main(int count, char **arguments)
     if (!is_there(path)) make_packed(path, options);
     (void)snprintf(path, sizeof path, "%s/dictionary1.sdb", arguments[1]);
     if (!is_there(path)) make_dictionary(path, options);
+    (void)snprintf(path, sizeof path, "%s/kept1.sdb", arguments[1]);
+    if (!is_there(path)) make_kept(path, options);
     return 0;
 }

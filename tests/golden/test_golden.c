@@ -207,6 +207,46 @@ START_TEST(golden_database_with_a_dictionary_is_read_exactly)
 }
 END_TEST
 
+START_TEST(golden_snapshots_are_read_exactly)
+{
+    static const char *const names[] = {"numbers", "one"};
+    static uint8_t bytes[ROOM];
+    size_t size = read_golden("kept1.sdb", bytes);
+    struct io *io = kv_disk(1);
+    sdb_options options = kv_options(0);
+    sdb_snapshot_info info = {.size = sizeof info};
+    sdb_db *db, *view;
+
+    ck_assert_uint_eq(get_u32(bytes + 12), 2); /* features */
+    place(io, KV_PATH, bytes, size);
+    db = kv_open(io, &options);
+    kv_check_sound(db);
+    kv_expect(kv_keyspace(db, "first"), "one", "1");
+    kv_put_text(kv_keyspace(db, "first"), "life", "goes on");
+    for (unsigned i = 0; i < 2; i++) {
+        OK(sdb_snapshot_next(db, i ? names[0] : NULL, &info));
+        ck_assert_str_eq(info.name, names[i]);
+        ck_assert_uint_eq(info.commit, i ? 4 : 2);
+        OK(sdb_snapshot_open(db, names[i], &view));
+        kv_expect(kv_keyspace(view, "first"), "one", i ? "1" : NULL);
+        if (i == 0) {
+            sdb_txn *txn = kv_begin(view, SDB_TXN_READ);
+            sdb_cursor *cursor;
+
+            OK(sdb_cursor_open(txn, kv_keyspace(view, "first"), NULL, &cursor));
+            expect_numbers(cursor);
+            sdb_cursor_close(cursor);
+            sdb_txn_abort(txn);
+        }
+        OK(sdb_close(view));
+        OK(sdb_snapshot_drop(db, names[i]));
+    }
+    kv_check_sound(db);
+    OK(sdb_close(db));
+    sdb__io_free(io);
+}
+END_TEST
+
 struct seen {
     unsigned bodies, puts, ranges, merges, others;
     uint64_t bytes;
@@ -360,6 +400,7 @@ int main(void)
     tcase_add_test(cases, golden_database_is_read_exactly);
     tcase_add_test(cases, golden_packed_database_is_read_exactly);
     tcase_add_test(cases, golden_database_with_a_dictionary_is_read_exactly);
+    tcase_add_test(cases, golden_snapshots_are_read_exactly);
     tcase_add_test(cases, golden_log_is_read_exactly);
     tcase_add_test(cases, superblock_bytes_are_where_the_format_says);
     tcase_add_test(cases, node_bytes_are_where_the_format_says);

@@ -25,6 +25,7 @@ struct script {
     unsigned refused;
     bool put[COUNT]; /* commit n was acknowledged */
     bool made_b, dropped_b;
+    bool made_kept, made_gone, dropped_gone; /* snapshots */
 };
 
 static uint8_t large[LARGE];
@@ -221,6 +222,28 @@ static void use_other_keyspace(struct script *s)
     (void)MAY(sdb_txn_commit(old));
 }
 
+/* Makes two named snapshots, reads one, and drops it. */
+static void use_snapshots(struct script *s)
+{
+    sdb_keyspace *a;
+    sdb_slice value;
+    sdb_txn *txn;
+    sdb_db *view;
+
+    s->made_kept = MAY(sdb_snapshot_make(s->db, "kept"));
+    s->made_gone = MAY(sdb_snapshot_make(s->db, "gone"));
+    if (s->made_gone && MAY(sdb_snapshot_open(s->db, "gone", &view))) {
+        OK(sdb_keyspace_open(view, "a", SDB_KEYSPACE_MUST_EXIST, &a));
+        if (MAY(sdb_txn_begin(view, SDB_TXN_READ, &txn))) {
+            for (unsigned n = 0; n < COUNT; n++)
+                if (s->put[n] && MAY(sdb_get(txn, a, key_of(n), &value))) expect_own(value, n);
+            sdb_txn_abort(txn);
+        }
+        OK(sdb_close(view));
+    }
+    if (s->made_gone) s->dropped_gone = MAY(sdb_snapshot_drop(s->db, "gone"));
+}
+
 static sdb_status run_body(sdb_txn *txn, void *context)
 {
     return sdb_insert(txn, context, TEXT("undone"), TEXT("")) == SDB_NOMEM ? SDB_NOMEM
@@ -250,6 +273,7 @@ static void run_script(struct script *s)
         delete_range(s);
         merge(s);
         use_other_keyspace(s);
+        use_snapshots(s);
         status = sdb_txn_run(s->db, SDB_TXN_WRITE, run_body, s->a, 1);
         ck_assert(status == SDB_CANCELLED || status == SDB_NOMEM);
         sdb_txn_abort(reader);
@@ -261,6 +285,27 @@ static void run_script(struct script *s)
         (void)MAY(sdb_check(s->db, NULL, NULL, NULL, NULL));
     }
     (void)MAY(sdb_close(s->db));
+}
+
+/* The snapshots are those that were made, and hold what was put. */
+static void expect_snapshots(struct script *s, sdb_db *db)
+{
+    sdb_slice value;
+    sdb_txn *txn;
+    sdb_db *view;
+
+    IS(sdb_snapshot_open(db, "kept", &view), s->made_kept ? SDB_OK : SDB_NOTFOUND);
+    if (s->made_kept) {
+        OK(sdb_txn_begin(view, SDB_TXN_READ, &txn));
+        for (unsigned i = 0; i < COUNT; i++) {
+            IS(sdb_get(txn, kv_keyspace(view, "a"), key_of(i), &value),
+               s->put[i] ? SDB_OK : SDB_NOTFOUND);
+            if (s->put[i]) expect_own(value, i);
+        }
+        sdb_txn_abort(txn);
+        OK(sdb_close(view));
+    }
+    IS(sdb_snapshot_drop(db, "gone"), s->made_gone && !s->dropped_gone ? SDB_OK : SDB_NOTFOUND);
 }
 
 /* The state, from a handle that lacks nothing. */
@@ -284,6 +329,7 @@ static void expect_state(struct script *s, uint64_t n)
     sdb_txn_abort(txn);
     status = sdb_keyspace_open(db, "b", SDB_KEYSPACE_MUST_EXIST, &b);
     IS(status, s->made_b && !s->dropped_b ? SDB_OK : SDB_NOTFOUND);
+    expect_snapshots(s, db);
     kv_check_sound(db);
     OK(sdb_close(db));
 }

@@ -327,6 +327,43 @@ static void copy_it(struct walker *w)
     (void)unlink(copy);
 }
 
+/* Reads some keys of a named snapshot. */
+static void look_into(struct walker *w, sdb_db *view)
+{
+    sdb_keyspace *keyspace;
+    sdb_slice value;
+    sdb_txn *txn;
+
+    if (ALLOW(sdb_keyspace_open(view, names[below(w, SPACES)], SDB_KEYSPACE_MUST_EXIST, &keyspace),
+              SDB_NOTFOUND) != SDB_OK)
+        return;
+    MUST(sdb_txn_begin(view, SDB_TXN_READ, &txn));
+    for (uint64_t left = below(w, 40); left; left--)
+        if (ALLOW(sdb_get(txn, keyspace, some_key(w, 0), &value), SDB_NOTFOUND) == SDB_OK)
+            judge(value.data, value.size);
+    walk(w, txn, keyspace);
+    sdb_txn_abort(txn);
+}
+
+static void use_snapshots(struct walker *w)
+{
+    static const char *const snapshots[3] = {"s", "t", "u"};
+    const char *name = snapshots[below(w, 3)];
+    sdb_snapshot_info info = {.size = sizeof info};
+    sdb_db *view;
+
+    if (ALLOW(sdb_snapshot_next(db, NULL, &info), SDB_END) == SDB_OK && info.made_ms == 0)
+        ck_abort_msg("a snapshot without a time");
+    if (ALLOW(sdb_snapshot_open(db, name, &view), SDB_NOTFOUND, SDB_LIMIT) == SDB_OK) {
+        look_into(w, view);
+        MUST(sdb_close(view));
+    }
+    if (below(w, 2))
+        (void)ALLOW(sdb_snapshot_make(db, name), SDB_EXISTS);
+    else
+        (void)ALLOW(sdb_snapshot_drop(db, name), SDB_NOTFOUND, SDB_BUSY);
+}
+
 static void look_after_it(struct walker *w)
 {
     sdb_stats stats = {.size = sizeof stats};
@@ -356,7 +393,8 @@ static void *walker_main(void *context)
 {
     static void (*const acts[])(struct walker *w) = {
         read_in_a_transaction, write_in_a_transaction, write_a_batch, run_until_it_fits,
-        use_no_transaction, change_keyspaces, read_many_at_once, follow_the_changes, look_after_it};
+        use_no_transaction, change_keyspaces, read_many_at_once, follow_the_changes, use_snapshots,
+        look_after_it};
     struct walker *w = context;
     uint64_t calls = kv_number("CALLS", CALLS);
 

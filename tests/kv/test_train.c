@@ -442,6 +442,32 @@ START_TEST(there_is_an_end_to_their_number)
 }
 END_TEST
 
+START_TEST(snapshots_keep_the_dictionaries_that_they_need)
+{
+    sdb_options options = kv_options(PAGE);
+    sdb_train_result result;
+    sdb_db *view;
+
+    OK(train(SDB_TRAIN_REWRITE, &result));
+    OK(sdb_snapshot_make(db, "trained"));
+    OK(sdb_keyspace_drop(rows));
+    OK(sdb_vacuum(db, 0, NULL, NULL));
+    kv_put_text(kv_keyspace(db, "rows"), "other", "rows");
+    OK(sdb_close(db));
+    kv_check_file_sound(io);
+    db = kv_open(io, &options);
+    OK(sdb_snapshot_open(db, "trained", &view));
+    expect_rows(kv_keyspace(view, "rows"), 0, ROWS, 0);
+    OK(sdb_backup(view, "copy.sdb", NULL, NULL));
+    OK(sdb_close(view));
+    OK(sdb__db_open(io, "copy.sdb", &options, &view));
+    expect_rows(kv_keyspace(view, "rows"), 0, ROWS, 0);
+    OK(sdb_close(view));
+    OK(sdb_snapshot_drop(db, "trained"));
+    kv_check_sound(db);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("kv/train");
@@ -450,6 +476,7 @@ int main(void)
     tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, pages_become_smaller_and_come_back);
+    tcase_add_test(cases, snapshots_keep_the_dictionaries_that_they_need);
     tcase_add_test(cases, older_pages_stay_readable);
     tcase_add_test(cases, what_does_not_pay_is_not_kept);
     tcase_add_test(cases, senseless_wishes_are_refused);
