@@ -54,6 +54,8 @@ static const struct {
     [OPTION_DURABILITY] = {"durability", "full|group|none",
                            "what a commit survives (default full)"},
     [OPTION_CACHE] = {"cache", "SIZE", "memory for pages, as 64M or 2G (default 256M)"},
+    [OPTION_TXN_MEMORY] = {"txn-memory", "SIZE",
+                           "of a transaction; more goes into the file (default 64M)"},
     [OPTION_PAGE_SIZE] = {"page-size", "SIZE", "of a new database: 4K to 64K (default 8K)"},
     [OPTION_READONLY] = {"readonly", NULL, "change nothing; fails if a crash left work to recover"},
     [OPTION_DISCARD_LOG] = {"discard-log", NULL,
@@ -243,6 +245,8 @@ int args_opening(struct tool *tool, const struct args *args)
         options->backend = (sdb_backend)choice;
     }
     if (take_size(tool, args, OPTION_CACHE, &options->cache_bytes)) return STATUS_MISUSED;
+    if (take_size(tool, args, OPTION_TXN_MEMORY, &options->txn_memory_bytes))
+        return STATUS_MISUSED;
     if (take_size(tool, args, OPTION_PAGE_SIZE, &page_size)) return STATUS_MISUSED;
     if (args_has(args, OPTION_PAGE_SIZE) &&
         (page_size < 4096 || page_size > 65536 || (page_size & (page_size - 1))))

@@ -166,6 +166,7 @@ static const struct fact facts[] = {
     FACT(open_snapshots, "open snapshots", UNIT_NUMBER),
     FACT(version_entries, "old versions", UNIT_NUMBER),
     FACT(version_bytes, "their memory", UNIT_BYTES),
+    FACT(spilled_bytes, "spilled", UNIT_BYTES),
     FACT(recovered_commits, "recovered commits", UNIT_NUMBER),
     FACT(recovery_ms, "recovery", UNIT_MS),
     FACT(commit_sequence, "commit number", UNIT_NUMBER),

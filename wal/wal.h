@@ -88,6 +88,15 @@ SDB_MUST_USE sdb_status sdb__wal_begin(const struct wal_options *options, struct
 SDB_MUST_USE sdb_status sdb__wal_append(struct wal *wal, const struct wal_piece *pieces,
                                         size_t count, uint64_t *out_end);
 
+/*
+ * The same for a body of `size` bytes that need not be in memory: `give` writes the next `size` of
+ * them to `to`, in order, at most WAL_RECORD_MAX at a time; nothing is locked. If it fails, that is
+ * the answer, and the part of the body that is in the log is one that was given up.
+ */
+typedef sdb_status (*wal_give_fn)(void *context, uint8_t *to, size_t size);
+SDB_MUST_USE sdb_status sdb__wal_append_from(struct wal *wal, uint64_t size, wal_give_fn give,
+                                             void *context, uint64_t *out_end);
+
 /* Hands everything before `lsn` to the operating system: it survives the death of this process. */
 SDB_MUST_USE sdb_status sdb__wal_flush(struct wal *wal, uint64_t lsn);
 
@@ -179,6 +188,27 @@ SDB_MUST_USE sdb_status sdb__wal_replay_both(struct io *io, const sdb_allocator 
                                              uint64_t from_lsn, wal_body_fn body,
                                              sdb_progress_fn progress, void *context,
                                              struct wal_replay *out_replay);
+
+/*
+ * Bodies of any size in bounded memory: each comes in one part (`first` and `last`), or in several,
+ * in order, all but the last of part_bytes and more. The body is known to be whole when its first
+ * part comes. Borrowed during the call.
+ */
+struct wal_part {
+    uint64_t lsn; /* of the body */
+    const uint8_t *bytes;
+    size_t size;
+    bool first, last;
+};
+typedef sdb_status (*wal_part_fn)(void *context, const struct wal_part *part);
+
+/* sdb__wal_replay_both with bodies in parts. `part` may not be NULL. */
+SDB_MUST_USE sdb_status sdb__wal_replay_parts(struct io *io, const sdb_allocator *allocator,
+                                              const char *const folders[2],
+                                              const struct wal_identity *identity,
+                                              uint64_t from_lsn, size_t part_bytes,
+                                              wal_part_fn part, sdb_progress_fn progress,
+                                              void *context, struct wal_replay *out_replay);
 
 /*
  * Finds the log of a database that holds `lsn` by its segments alone, for when the superblock that

@@ -10,7 +10,8 @@
  *   copying agree. I3 a record lies in one buffer and one segment. I4 `end` moves over a body at
  *   once, with its last record.
  * Costs: one copy and one digest of each byte under the mutex, at most a record's worth at a time.
- *   A body larger than the buffers streams through them.
+ *   A body larger than the buffers streams through them; one that does not come from memory, by
+ *   way of a record's worth of it.
  * Not here: writing (wal_group.c), making segments (wal_segment.c).
  */
 #include "wal/wal_internal.h"
@@ -264,5 +265,42 @@ sdb_status sdb__wal_append(struct wal *wal, const struct wal_piece *pieces, size
     while (status == SDB_OK && r.left) status = append_record_locked(wal, &r);
     if (status == SDB_OK) *out_end = wal->end;
     pthread_mutex_unlock(&wal->mutex);
+    return status;
+}
+
+/* The payload of the body's next record; leaves the segment if nothing more goes into it. */
+static sdb_status next_cut_locked(struct wal *wal, uint64_t left, size_t *out_payload)
+{
+    *out_payload = cut(wal_segment_end(wal->current) - wal->position, left);
+    if (*out_payload) return SDB_OK;
+    TRY(next_segment_locked(wal));
+    *out_payload = cut(wal_segment_end(wal->current) - wal->position, left);
+    return SDB_OK;
+}
+
+sdb_status sdb__wal_append_from(struct wal *wal, uint64_t size, wal_give_fn give, void *context,
+                                uint64_t *out_end)
+{
+    struct wal_piece piece = {sdb__mem_alloc(wal->allocator, WAL_RECORD_MAX), 0};
+    struct remains r = {.left = size, .bulk = size >= BULK};
+    sdb_status status;
+
+    if (!piece.data) return SDB_NOMEM;
+    pthread_mutex_lock(&wal->mutex);
+    status = reserve_locked(wal, size);
+    while (status == SDB_OK && r.left) {
+        status = next_cut_locked(wal, r.left, &piece.size);
+        if (status != SDB_OK) break;
+        /* position and current are this thread's: the cut will be the same */
+        pthread_mutex_unlock(&wal->mutex);
+        status = give(context, (uint8_t *)(uintptr_t)piece.data, piece.size);
+        pthread_mutex_lock(&wal->mutex);
+        r.piece = &piece;
+        r.offset = 0;
+        if (status == SDB_OK) status = append_record_locked(wal, &r);
+    }
+    if (status == SDB_OK) *out_end = wal->end;
+    pthread_mutex_unlock(&wal->mutex);
+    sdb__mem_free(wal->allocator, (uint8_t *)(uintptr_t)piece.data);
     return status;
 }

@@ -3,11 +3,13 @@
  * wal_read.c
  *
  * Idea: walk the records until one is not valid, put bodies together, hand them out; then let
- *   wal_damage.c say whether the end was the end.
- * Invariants: I1 a body is delivered when its last record was verified, never in part. I2 bodies
- *   are delivered in the order of their LSNs, each once. I3 nothing is written.
- * Costs: each byte is read once and hashed once; a body in one record is delivered from the window,
- *   without a copy.
+ *   wal_damage.c say whether the end was the end. Who takes bodies in parts gets a large one while
+ *   it is read: when a part is full and the body has not ended, the records up to its end are
+ *   looked at first, and read again afterwards.
+ * Invariants: I1 nothing of a body is delivered before its last record was verified. I2 bodies are
+ *   delivered in the order of their LSNs, each once. I3 nothing is written.
+ * Costs: each byte is read once and hashed once, in bodies of several parts twice; a body in one
+ *   record is delivered from the window, without a copy.
  * Not here: which segment follows (wal_window.c), torn or damaged (wal_damage.c).
  */
 #include "wal/wal_reader.h"
@@ -19,18 +21,85 @@
 struct replaying {
     struct wal_reader r;
     wal_body_fn body;
+    wal_part_fn part; /* or this */
+    size_t part_bytes;
     struct wal_replay result;
     struct buffer parts; /* of the body being put together */
     uint64_t parts_lsn;
     bool parts_open;
+    bool parts_begun;  /* the first part has been delivered: the body is whole */
+    bool parts_wanted; /* false: the body has no end, nothing of it is kept */
+    uint64_t number;   /* of the open segment */
 };
 
 static sdb_status deliver(struct replaying *p, uint64_t lsn, const uint8_t *data, size_t size,
                           uint64_t end)
 {
+    struct wal_part part = {lsn, data, size, !p->parts_begun, true};
+
     if (p->body) TRY(p->body(p->r.context, lsn, data, size));
+    if (p->part) TRY(p->part(p->r.context, &part));
     p->result.bodies++;
     p->result.end_lsn = end;
+    return SDB_OK;
+}
+
+static sdb_status next_record(struct wal_reader *r, uint64_t lsn, struct wal_record *out_record,
+                              uint8_t **out_payload);
+
+/* Looks in the open segment, from *lsn on, for the end of the body that is open there. */
+static sdb_status find_end(struct wal_reader *r, uint64_t *lsn, bool *out_found, bool *out_stopped)
+{
+    uint64_t end = wal_header_end(&r->header);
+
+    while (end - *lsn >= WAL_RECORD_HEADER) {
+        struct wal_record record;
+        uint8_t *payload;
+
+        TRY(next_record(r, *lsn, &record, &payload));
+        *out_found = payload && record.kind == WAL_KIND_LAST;
+        *out_stopped = !payload || record.kind == WAL_KIND_WHOLE || record.kind == WAL_KIND_FIRST;
+        if (*out_found || *out_stopped) return SDB_OK;
+        *lsn += record.bytes;
+        if (record.kind == WAL_KIND_CLOSE) break;
+    }
+    *lsn = end;
+    return SDB_OK;
+}
+
+/* Whether the open body, read up to `lsn`, has an end. Comes back to the segment. */
+static sdb_status look_ahead(struct replaying *p, uint64_t lsn, bool *out_whole)
+{
+    uint64_t done = p->r.done, number = p->number;
+    enum wal_found found = WAL_FOUND_OURS;
+    bool stopped = false;
+
+    *out_whole = false;
+    while (found == WAL_FOUND_OURS && !*out_whole && !stopped) {
+        TRY(find_end(&p->r, &lsn, out_whole, &stopped));
+        if (*out_whole || stopped) break;
+        /* whatever is wrong with the next one shows again when the reading comes there */
+        TRY(sdb__wal_window_open(&p->r, ++number, &found));
+        if (found == WAL_FOUND_OURS && p->r.header.first_lsn != lsn) found = WAL_FOUND_DAMAGED;
+    }
+    p->r.done = done;
+    TRY(sdb__wal_window_open(&p->r, p->number, &found));
+    if (found == WAL_FOUND_OURS) return SDB_OK;
+    return FAIL(SDB_CORRUPT, "log segment %llu in %s changed while it was read",
+                (unsigned long long)p->number, p->r.folder);
+}
+
+/* A part is full, and the body goes on at `next`. */
+static sdb_status deliver_part(struct replaying *p, uint64_t next)
+{
+    struct wal_part part = {p->parts_lsn, p->parts.data, p->parts.size, !p->parts_begun, false};
+
+    if (!p->parts_begun) TRY(look_ahead(p, next, &p->parts_wanted));
+    if (p->parts_wanted) {
+        TRY(p->part(p->r.context, &part));
+        p->parts_begun = true;
+    }
+    p->parts.size = 0;
     return SDB_OK;
 }
 
@@ -43,10 +112,11 @@ static sdb_status take(struct replaying *p, const struct wal_record *record, uin
     switch (record->kind) {
     case WAL_KIND_CLOSE: return SDB_OK;
     case WAL_KIND_WHOLE:
-        p->parts_open = false;
+        p->parts_open = p->parts_begun = false;
         return deliver(p, lsn, payload, record->payload, lsn + record->bytes);
     case WAL_KIND_FIRST:
-        p->parts_open = true;
+        p->parts_open = p->parts_wanted = true;
+        p->parts_begun = false;
         p->parts_lsn = lsn;
         p->parts.size = 0;
         break;
@@ -57,8 +127,13 @@ static sdb_status take(struct replaying *p, const struct wal_record *record, uin
                         p->r.folder, (unsigned long long)lsn);
         break;
     }
-    TRY(sdb__buffer_append(p->r.allocator, &p->parts, payload, record->payload));
-    if (record->kind != WAL_KIND_LAST && !MUTANT(body_delivered_in_parts)) return SDB_OK;
+    if (!p->parts_wanted && record->kind == WAL_KIND_LAST)
+        return FAIL(SDB_CORRUPT, "the log in %s changed while it was read", p->r.folder);
+    if (p->parts_wanted)
+        TRY(sdb__buffer_append(p->r.allocator, &p->parts, payload, record->payload));
+    if (record->kind != WAL_KIND_LAST && !MUTANT(body_delivered_in_parts))
+        return p->part && p->parts.size >= p->part_bytes ? deliver_part(p, lsn + record->bytes)
+                                                         : SDB_OK;
     p->parts_open = false;
     return deliver(p, p->parts_lsn, p->parts.data, p->parts.size, lsn + record->bytes);
 }
@@ -120,6 +195,7 @@ static sdb_status read_log(struct replaying *p, uint64_t from_lsn)
     enum wal_found found;
     bool stopped;
 
+    p->number = number;
     TRY(sdb__wal_window_open(&p->r, number, &found));
     if (found != WAL_FOUND_OURS)
         return FAIL(SDB_CORRUPT, "log segment %llu in %s changed while it was read",
@@ -131,7 +207,7 @@ static sdb_status read_log(struct replaying *p, uint64_t from_lsn)
             return sdb__wal_damage_judge(&p->r, number, lsn);
         }
         TRY(sdb__wal_window_next(&p->r, number, lsn, &found));
-        number++;
+        p->number = ++number;
         if (found != WAL_FOUND_OURS) break;
     }
     p->result.torn = p->parts_open;
@@ -153,6 +229,40 @@ static sdb_status replay(struct replaying *p, uint64_t from_lsn)
     return SDB_OK;
 }
 
+static sdb_status replay_whole(struct replaying *p, uint64_t from_lsn,
+                               struct wal_replay *out_replay)
+{
+    sdb_status status;
+
+    p->result.end_lsn = from_lsn;
+    if (from_lsn % WAL_ALIGN)
+        return FAIL(SDB_INVALID, "LSN %llu is no place in a log", (unsigned long long)from_lsn);
+    status = replay(p, from_lsn);
+    sdb__buffer_done(p->r.allocator, &p->parts);
+    sdb__wal_window_done(&p->r);
+    if (status == SDB_OK || status == SDB_END || status == SDB_CORRUPT) *out_replay = p->result;
+    return status;
+}
+
+sdb_status sdb__wal_replay_parts(struct io *io, const sdb_allocator *allocator,
+                                 const char *const folders[2], const struct wal_identity *identity,
+                                 uint64_t from_lsn, size_t part_bytes, wal_part_fn part,
+                                 sdb_progress_fn progress, void *context,
+                                 struct wal_replay *out_replay)
+{
+    struct replaying p = {.r = {.io = io,
+                                .allocator = allocator,
+                                .folder = folders[0],
+                                .more = folders[1],
+                                .identity = *identity,
+                                .progress = progress,
+                                .context = context},
+                          .part = part,
+                          .part_bytes = part_bytes};
+
+    return replay_whole(&p, from_lsn, out_replay);
+}
+
 sdb_status sdb__wal_replay_both(struct io *io, const sdb_allocator *allocator,
                                 const char *const folders[2], const struct wal_identity *identity,
                                 uint64_t from_lsn, wal_body_fn body, sdb_progress_fn progress,
@@ -165,17 +275,9 @@ sdb_status sdb__wal_replay_both(struct io *io, const sdb_allocator *allocator,
                                 .identity = *identity,
                                 .progress = progress,
                                 .context = context},
-                          .body = body,
-                          .result = {.end_lsn = from_lsn}};
-    sdb_status status;
+                          .body = body};
 
-    if (from_lsn % WAL_ALIGN)
-        return FAIL(SDB_INVALID, "LSN %llu is no place in a log", (unsigned long long)from_lsn);
-    status = replay(&p, from_lsn);
-    sdb__buffer_done(allocator, &p.parts);
-    sdb__wal_window_done(&p.r);
-    if (status == SDB_OK || status == SDB_END || status == SDB_CORRUPT) *out_replay = p.result;
-    return status;
+    return replay_whole(&p, from_lsn, out_replay);
 }
 
 sdb_status sdb__wal_replay(struct io *io, const sdb_allocator *allocator, const char *folder,

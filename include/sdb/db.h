@@ -165,12 +165,23 @@ typedef struct sdb_options {
      * Copied. Default: the log is not kept.
      */
     const char *archive_folder;
+    /*
+     * Memory for the changes of one transaction; default 64 MiB, at least 4 KiB. What is more is
+     * spilled into free space of the database file, which is given back when the transaction ends
+     * (a crash leaves nothing of it), so a transaction may be of any size. In memory beside it: one
+     * value or a batch of some 100 KiB, deleted ranges, and a few bytes for each KiB spilled. The
+     * file grows by up to three times the transaction's size meanwhile. Snapshots that are opened
+     * while the commit of a spilled transaction is applied wait for it, unless an older one is open:
+     * for that, what it replaces must fit into version_bytes, or the commit is SDB_LIMIT. Without
+     * effect for :memory:.
+     */
+    uint64_t txn_memory_bytes;
 } sdb_options;
 
 #ifdef __cplusplus
 #define SDB_OPTIONS_INIT                                                                           \
     sdb_options{sizeof(sdb_options), 0, 0, 0, 0, 0, SDB_DURABILITY_DEFAULT, 0, SDB_BACKEND_AUTO,   \
-                nullptr, nullptr, nullptr, 0, SDB_CACHE_DEFAULT, 0, nullptr, 0, nullptr}
+                nullptr, nullptr, nullptr, 0, SDB_CACHE_DEFAULT, 0, nullptr, 0, nullptr, 0}
 #else
 #define SDB_OPTIONS_INIT ((sdb_options){.size = sizeof(sdb_options)})
 #endif
@@ -361,6 +372,7 @@ typedef struct sdb_stats {
     uint64_t pages_read_ahead;      /* of page_misses, those read before a cursor came to them */
     uint64_t named_snapshots;       /* snapshots that stay (sdb/snapshot.h) */
     uint64_t snapshot_bytes;        /* of used_bytes, what only they need */
+    uint64_t spilled_bytes;         /* of transactions beyond txn_memory_bytes, written in all */
 } sdb_stats;
 
 /* Fills *out_stats, as far as its `size` says it reaches. */

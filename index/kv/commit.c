@@ -30,30 +30,58 @@
 
 enum { SEGMENT_BYTES = 64 * 1024 * 1024, KEYS_TOLD = 16 };
 
+/* Calls fn for each operation, superseded ones too. */
+static sdb_status each_op(const struct write_set *w,
+                          sdb_status (*fn)(void *context, const struct op *op), void *context)
+{
+    struct write_walk walk = {.w = w};
+    sdb_status status;
+    uint8_t *at;
+    size_t size;
+
+    while ((status = sdb__writes_next(&walk, &at, &size)) == SDB_OK) {
+        const uint8_t *end = at + size;
+        struct op op;
+
+        while (at < end && status == SDB_OK) {
+            at += sdb__op_read(at, end, &op);
+            status = fn(context, &op);
+        }
+        if (status != SDB_OK) break;
+    }
+    sdb__writes_walk_done(&walk);
+    return status == SDB_END ? SDB_OK : status;
+}
+
+struct preparing {
+    sdb_db *db;
+    struct prepared *prepared;
+};
+
+static sdb_status prepare_op(void *context, const struct op *op)
+{
+    struct preparing *p = context;
+    struct prepared *prepared = p->prepared;
+
+    if (op->code != OP_PUT || op->superseded ||
+        sdb__btree_is_inline(sdb__pager_page_size(p->db->pager), op->key.size, op->value.size))
+        return SDB_OK;
+    TRY(sdb__pager_extent_write(p->db->pager, op->value.data, op->value.size,
+                                &prepared->extents[prepared->count]));
+    prepared->count++;
+    return SDB_OK;
+}
+
 /* Writes the extents of a write set's large values. */
 static sdb_status prepare(sdb_db *db, const struct write_set *w, struct prepared *prepared)
 {
-    uint32_t page_size = sdb__pager_page_size(db->pager);
+    struct preparing context = {db, prepared};
 
     if (w->large == 0) return SDB_OK;
     TRY(sdb__db_alive(db)); /* a dead handle writes nothing more */
     TRY(sdb__mem_reserve(db->allocator, &prepared->extents, &prepared->capacity, w->large,
                          sizeof *prepared->extents));
-    for (const struct write_chunk *chunk = w->first; chunk; chunk = chunk->next) {
-        const uint8_t *at = chunk->data, *end = at + chunk->used;
-        struct op op;
-
-        while (at < end) {
-            at += sdb__op_read(at, end, &op);
-            if (op.code != OP_PUT || op.superseded ||
-                sdb__btree_is_inline(page_size, op.key.size, op.value.size))
-                continue;
-            TRY(sdb__pager_extent_write(db->pager, op.value.data, op.value.size,
-                                        &prepared->extents[prepared->count]));
-            prepared->count++;
-        }
-    }
-    return SDB_OK;
+    return each_op(w, prepare_op, &context);
 }
 
 /* Gives up the extents that no tree has taken. */
@@ -71,10 +99,19 @@ static sdb_status conflict(sdb_db *db, const sdb_keyspace *keyspace)
                 "this one began: run it again", keyspace->name);
 }
 
+struct validating {
+    sdb_db *db;
+    const struct read_set *reads;
+    const struct snapshot *snapshot; /* NULL: nothing was committed since */
+};
+
 /* Refuses an operation that does not fit what was committed meanwhile. */
-static sdb_status validate_op(sdb_db *db, const struct op *op, const struct read_set *reads,
-                              const struct snapshot *snapshot)
+static sdb_status validate_op(void *context, const struct op *op)
 {
+    const struct validating *v = context;
+    sdb_db *db = v->db;
+    const struct read_set *reads = v->reads;
+    const struct snapshot *snapshot = v->snapshot;
     sdb_keyspace *keyspace = sdb__keyspace_by_id(db, op->keyspace);
 
     if (op->code == OP_MAKE) { /* the name may have been taken while we waited for the lock */
@@ -131,18 +168,11 @@ static sdb_status validate_reads(sdb_db *db, const struct read_set *reads, uint6
 static sdb_status validate(sdb_db *db, const struct write_set *w, const struct read_set *reads,
                            const struct snapshot *snapshot)
 {
-    if (snapshot && snapshot->commit == db->last_commit) snapshot = NULL;
-    if (snapshot && reads && reads->active) TRY(validate_reads(db, reads, snapshot->commit));
-    for (const struct write_chunk *chunk = w->first; chunk; chunk = chunk->next) {
-        const uint8_t *at = chunk->data, *end = at + chunk->used;
-        struct op op;
+    struct validating v = {db, reads, snapshot};
 
-        while (at < end) {
-            at += sdb__op_read(at, end, &op);
-            TRY(validate_op(db, &op, reads, snapshot));
-        }
-    }
-    return SDB_OK;
+    if (snapshot && snapshot->commit == db->last_commit) v.snapshot = NULL;
+    if (v.snapshot && reads && reads->active) TRY(validate_reads(db, reads, snapshot->commit));
+    return each_op(w, validate_op, &v);
 }
 
 /* Makes the log. Under checkpoint_lock and commit_lock, for it writes a superblock. */
@@ -190,6 +220,58 @@ static sdb_status ready_log(sdb_db *db)
     return status;
 }
 
+/* Gives the log the body of a spilled commit. */
+struct spilled_body {
+    struct write_walk walk;
+    bool failed;
+    uint8_t head[BODY_HEAD];
+    const uint8_t *at; /* what is left of a piece */
+    size_t left;
+};
+
+static sdb_status give_body(void *context, uint8_t *to, size_t size)
+{
+    struct spilled_body *b = context;
+
+    while (size) {
+        size_t some;
+        uint8_t *at;
+
+        if (b->left == 0) {
+            sdb_status status = sdb__writes_next(&b->walk, &at, &b->left);
+
+            b->failed = status != SDB_OK;
+            TRY(status);
+            b->at = at;
+        }
+        some = b->left < size ? b->left : size;
+        memcpy(to, b->at, some);
+        to += some;
+        size -= some;
+        b->at += some;
+        b->left -= some;
+    }
+    return SDB_OK;
+}
+
+/*
+ * The log takes it a record at a time. If it cannot be read back, a part of it is in the log, and
+ * the handle has to die: whoever opens the log passes over it.
+ */
+static sdb_status append_spilled(sdb_db *db, struct wal *wal, const struct write_set *w,
+                                 uint64_t commit, uint64_t *out_lsn)
+{
+    struct spilled_body body = {.walk = {.w = w}, .left = BODY_HEAD};
+    sdb_status status;
+
+    put_u64(body.head, commit);
+    put_u64(body.head + 8, sdb__pager_now_ms());
+    body.at = body.head;
+    status = sdb__wal_append_from(wal, BODY_HEAD + w->bytes, give_body, &body, out_lsn);
+    sdb__writes_walk_done(&body.walk);
+    return body.failed ? sdb__db_kill(db, status) : status;
+}
+
 /* Appends the body of commit `commit` to the log. */
 static sdb_status append(sdb_db *db, const struct write_set *w, uint64_t commit,
                          uint64_t *out_lsn)
@@ -202,6 +284,7 @@ static sdb_status append(sdb_db *db, const struct write_set *w, uint64_t commit,
 
     *out_lsn = 0;
     if (!wal) return SDB_OK;
+    if (w->spill) return append_spilled(db, wal, w, commit, out_lsn);
     if (w->chunks + 1 > sizeof few / sizeof *few) {
         pieces = sdb__mem_alloc(db->allocator, (w->chunks + 1) * sizeof *pieces);
         if (!pieces) return SDB_NOMEM;
@@ -236,23 +319,36 @@ static sdb_status ready(sdb_db *db, const struct write_set *w, const struct read
                     "%" PRIu64 " bytes: end long-running readers, or raise version_bytes",
                     (uint64_t)atomic_load(&db->versions.bytes), limit);
     if (w->merges) {
+        if (w->spill)
+            sdb__writes_may_spill(&merged->puts, db->pager, db->options.txn_memory_bytes,
+                                  &db->spilled_bytes);
         TRY(sdb__merge_resolve(db, w, &merged->puts));
+        TRY(sdb__writes_settle(&merged->puts));
         TRY(prepare(db, &merged->puts, &merged->prepared));
     }
     return sdb__pager_reserve(db->pager, RESERVE_PAGES * (w->count + merged->puts.count) +
                                              RESERVE_RANGE * w->range_ops + 2 * RESERVE_PAGES);
 }
 
+/* Whether sdb__ready_versions is asked about a write set. */
+static bool needs_ready(const struct write_set *w) { return w->range_ops || w->spill; }
+
 /* Applies operations in the order of the log, as recovery does. */
 static sdb_status apply_in_order(sdb_db *db, const struct write_set *w, uint64_t commit,
                                  struct prepared *prepared, bool keep)
 {
-    sdb_status status = SDB_OK;
+    struct write_walk walk = {.w = w};
+    sdb_status status;
+    uint8_t *ops;
+    size_t size;
 
-    for (const struct write_chunk *chunk = w->first; chunk && status == SDB_OK;
-         chunk = chunk->next)
-        status = sdb__apply(db, chunk->data, chunk->used, commit, keep, prepared);
-    return status;
+    while ((status = sdb__writes_next(&walk, &ops, &size)) == SDB_OK) {
+        if (w->merges && w->spill) sdb__merge_hide(ops, size);
+        status = sdb__apply(db, ops, size, commit, keep, prepared);
+        if (status != SDB_OK) break;
+    }
+    sdb__writes_walk_done(&walk);
+    return status == SDB_END ? SDB_OK : status;
 }
 
 /* The keys of a small write set, as readers that come in between ask for them. */
@@ -273,15 +369,22 @@ static uint64_t keys_of(const struct write_set *w)
     return keys;
 }
 
-/* Step 4. `keep`, for a write set that deletes ranges: whether it must leave versions. */
+/* The log has the merges; what they come to is applied instead. */
+static void hide_merges(struct write_set *w)
+{
+    for (struct write_chunk *chunk = w->first; chunk; chunk = chunk->next)
+        sdb__merge_hide(chunk->data, chunk->used);
+}
+
+/* Step 4. `keep`, for a write set that needs_ready: whether it must leave versions. */
 static sdb_status change(sdb_db *db, struct write_set *w, uint64_t commit,
                          struct prepared *prepared, struct outcome *merged, bool keep)
 {
-    bool large = w->count > QUIET_MOST;
+    bool large = w->count > QUIET_MOST && !w->spill;
     sdb_status status;
 
-    if (w->range_ops == 0) keep = sdb__snapshot_apply(db, w->count, keys_of(w));
-    if (w->merges) sdb__merge_hide(w);
+    if (!needs_ready(w)) keep = sdb__snapshot_apply(db, w->count, keys_of(w));
+    if (w->merges && !w->spill) hide_merges(w);
     status = large ? sdb__apply_sorted(db, w, commit, keep) : SDB_END;
     if (status == SDB_END) status = apply_in_order(db, w, commit, prepared, keep);
     if (status == SDB_OK)
@@ -325,19 +428,21 @@ sdb_status sdb__commit(sdb_db *db, struct write_set *w, const struct read_set *r
     struct outcome merged = {.puts = {.allocator = db->allocator}};
     uint64_t lsn = 0;
     bool keep = false;
-    sdb_status status = ready_log(db);
+    sdb_status status = w->spill ? sdb__db_alive(db) : SDB_OK;
 
+    if (status == SDB_OK) status = sdb__writes_settle(w);
+    if (status == SDB_OK) status = ready_log(db);
     if (status == SDB_OK) status = sdb__db_wait_for_log(db);
     if (status == SDB_OK) status = prepare(db, w, &prepared);
     (void)pthread_mutex_lock(&db->commit_lock);
     if (status == SDB_OK) status = ready(db, w, reads, snapshot, &merged);
     if (snapshot) sdb__snapshot_close(db, snapshot);
-    if (status == SDB_OK && w->range_ops) status = sdb__ready_ranges(db, w, &keep);
+    if (status == SDB_OK && needs_ready(w)) status = sdb__ready_versions(db, w, &keep);
     if (status == SDB_OK) {
         status = append(db, w, db->last_commit + 1, &lsn);
         if (status == SDB_OK || MUTANT(applied_though_not_logged))
             status = change(db, w, db->last_commit + 1, &prepared, &merged, keep);
-        else if (w->range_ops)
+        else if (needs_ready(w))
             sdb__snapshot_publish(db, db->last_commit);
     }
     (void)pthread_mutex_unlock(&db->commit_lock);

@@ -164,11 +164,15 @@ static sdb_status arrive(sdb_cursor *c, const struct op *op, sdb_slice *out_key,
     if (op) {
         struct buffer position = c->key; /* whoever moves from there may still look at it */
 
+        value = op->value;
+        if (c->txn->writes.pager && op->code != OP_MERGE && out_value) {
+            TRY(set_buffer(c, &c->value, value)); /* it may be spilled before the next move */
+            value = view(&c->value);
+        }
         TRY(set_buffer(c, &c->previous, key));
         c->key = c->previous;
         c->previous = position;
         key = view(&c->key);
-        value = op->value;
     } else if (out_value) {
         TRY(sdb__scan_value(&c->scan, &c->value, &value));
     }
@@ -182,21 +186,21 @@ static sdb_status arrive(sdb_cursor *c, const struct op *op, sdb_slice *out_key,
 /* True when the transaction has changes that its cursors must merge in. */
 static bool has_own(const sdb_cursor *c)
 {
-    return c->txn->writes.index.count || c->txn->writes.range_ops;
+    return writes_has_entries(&c->txn->writes) || writes_has_ranges(&c->txn->writes);
 }
 
 /* Moves the scan out of ranges that the transaction has deleted. */
 static void skip_deleted(sdb_cursor *c)
 {
     const struct write_set *writes = &c->txn->writes;
-    const struct write_range *range;
+    struct write_range range;
 
-    while (writes->range_ops && c->scan_status == SDB_OK &&
-           (range = sdb__writes_covering(writes, c->keyspace->tree.id, view(&c->scan.key)))) {
+    while (c->scan_status == SDB_OK && writes_has_ranges(writes) &&
+           sdb__writes_covers(writes, c->keyspace->tree.id, view(&c->scan.key), &range)) {
         if (c->direction < 0)
-            c->scan_status = sdb__scan_seek_before(&c->scan, &range->lower);
-        else if (range->has_upper)
-            c->scan_status = sdb__scan_seek(&c->scan, range->upper, false);
+            c->scan_status = sdb__scan_seek_before(&c->scan, &range.lower);
+        else if (range.has_upper)
+            c->scan_status = sdb__scan_seek(&c->scan, range.upper, false);
         else
             c->scan_status = SDB_END;
     }
@@ -242,10 +246,14 @@ static sdb_status settle(sdb_cursor *c, const struct bytes *from, bool behind, s
         has_scan = c->scan_status == SDB_OK;
 
         if (c->scan_status != SDB_OK && c->scan_status != SDB_END) return c->scan_status;
-        if (writes->index.count)
-            has_entry = c->direction > 0
-                            ? sdb__writes_seek(writes, id, at, behind, &op)
-                            : sdb__writes_seek_before(writes, id, from ? &at : NULL, &op);
+        if (writes_has_entries(writes)) {
+            sdb_status status = c->direction > 0
+                                    ? sdb__writes_seek(writes, id, at, behind, &op)
+                                    : sdb__writes_seek_before(writes, id, from ? &at : NULL, &op);
+
+            if (status < SDB_OK) return status;
+            has_entry = status == SDB_OK;
+        }
         if (!has_entry) return has_scan ? arrive(c, NULL, out_key, out_value) : end_of(c);
         order = has_scan ? c->direction * compare(op.key, view(&c->scan.key)) : -1;
         if (order > 0) return arrive(c, NULL, out_key, out_value);

@@ -117,6 +117,7 @@ struct sdb_db {
     unsigned idle_count;
 
     struct versions versions;
+    _Atomic uint64_t spilled_bytes; /* by write sets, in all */
 
     pthread_mutex_t keyspace_lock;
     sdb_keyspace **keyspaces; /* in the order of their numbers */
@@ -262,12 +263,12 @@ SDB_MUST_USE sdb_status sdb__apply_del(sdb_keyspace *keyspace, struct bytes key,
 SDB_MUST_USE sdb_status sdb__apply_del_range(sdb_keyspace *keyspace, const struct op *op,
                                              uint64_t commit, bool keep);
 /*
- * For a write set that deletes ranges, in place of sdb__snapshot_apply and before the commit is
- * logged: whether it must leave versions. SDB_LIMIT: they would be too many. Until publish (which a
- * failure has called) no snapshot opens, unless it leaves them.
+ * For a write set that deletes ranges or was spilled, in place of sdb__snapshot_apply and before
+ * the commit is logged: whether it must leave versions. SDB_LIMIT: they would be too many. Until
+ * publish (which a failure has called) no snapshot opens, unless it leaves them.
  */
-SDB_MUST_USE sdb_status sdb__ready_ranges(sdb_db *db, const struct write_set *writes,
-                                          bool *out_keep);
+SDB_MUST_USE sdb_status sdb__ready_versions(sdb_db *db, const struct write_set *writes,
+                                            bool *out_keep);
 
 /* ---- recover.c ---- */
 /* What to replay, and what came of it. */

@@ -6,10 +6,12 @@
  * (btree_cut.c), and its pages are freed later, a few hundred at a time, like those of a dropped
  * keyspace (keyspace.c). If a snapshot is open it needs the keys: then they are deleted one by one
  * and leave versions, after it was seen, before anything was written, that these have room.
- * Invariants: I1 whether a commit with ranges leaves versions is decided before it is logged, and
+ * A spilled transaction (spill.h) is treated likewise: without readers it leaves no versions, which
+ * may be more than there is memory for, and with them it is seen first that they have room.
+ * Invariants: I1 whether such a commit leaves versions is decided before it is logged, and
  *   no snapshot opens from then until it is visible, unless it leaves them.
  * Costs: a few descents; with open snapshots a descent and a version a key, at most version_bytes
- *   of them, and before that a scan of the range.
+ *   of them, and before that a scan of the range, or a descent a key.
  * Not here: how a transaction sees its own deleted ranges (writeset.c, cursor.c).
  */
 #include <inttypes.h>
@@ -113,29 +115,58 @@ static sdb_status add_cost(sdb_keyspace *keyspace, const struct op *op, uint64_t
     return status == SDB_END ? SDB_OK : status;
 }
 
-sdb_status sdb__ready_ranges(sdb_db *db, const struct write_set *w, bool *out_keep)
+static sdb_keyspace *keyspace_of(sdb_db *db, const struct op *op)
 {
+    return sdb__keyspace_by_id(db, op->keyspace);
+}
+
+static sdb_status note_size(void *context, const struct btree_value *value)
+{
+    *(size_t *)context = value && !value->is_extent ? value->data.size : 0;
+    return SDB_OK;
+}
+
+/* Adds what the version of one key would take. */
+static sdb_status add_key_cost(sdb_keyspace *keyspace, const struct op *op, uint64_t *cost)
+{
+    size_t size = 0;
+    sdb_status status = sdb__btree_get(&keyspace->tree, op->key, note_size, &size);
+
+    *cost += VERSION_COST + op->key.size + size;
+    return status;
+}
+
+sdb_status sdb__ready_versions(sdb_db *db, const struct write_set *w, bool *out_keep)
+{
+    struct write_walk walk = {.w = w};
+    uint8_t *at;
+    size_t size;
     uint64_t cost = atomic_load_explicit(&db->versions.bytes, memory_order_relaxed);
     uint64_t limit = db->options.version_bytes;
     sdb_status status = SDB_OK;
 
     /* Few enough to be quiet, whatever their number: versions of all that ranges hold cost more. */
     *out_keep = sdb__snapshot_apply(db, 1, UINT64_MAX);
-    for (const struct write_chunk *chunk = *out_keep ? w->first : NULL;
-         status == SDB_OK && chunk; chunk = chunk->next) {
-        const uint8_t *at = chunk->data, *end = at + chunk->used;
+    while (*out_keep && cost <= limit &&
+           (status = sdb__writes_next(&walk, &at, &size)) == SDB_OK) {
+        const uint8_t *end = at + size;
         struct op op;
 
         while (status == SDB_OK && cost <= limit && at < end) {
             at += sdb__op_read(at, end, &op);
-            if (op.code == OP_DELRANGE)
-                status = add_cost(sdb__keyspace_by_id(db, op.keyspace), &op, limit, &cost);
+            status = op.code == OP_DELRANGE ? add_cost(keyspace_of(db, &op), &op, limit, &cost)
+                     : w->spill             ? add_key_cost(keyspace_of(db, &op), &op, &cost)
+                                            : SDB_OK;
         }
+        if (status != SDB_OK) break;
     }
+    sdb__writes_walk_done(&walk);
+    if (status == SDB_END) status = SDB_OK;
     if (status == SDB_OK && *out_keep && cost > limit)
-        status = FAIL(SDB_LIMIT, "the ranges to delete hold too much for open snapshots, which "
-                      "would still see it, to be kept in %" PRIu64 " bytes: end long-running "
-                      "readers, delete smaller ranges, or raise version_bytes", limit);
+        status = FAIL(SDB_LIMIT, "the %s too much for open snapshots, which would still see it, to "
+                      "be kept in %" PRIu64 " bytes: end long-running readers, delete or change "
+                      "less at once, or raise version_bytes",
+                      w->spill ? "transaction changes" : "ranges to delete hold", limit);
     if (status == SDB_OK && *out_keep) /* leaves that lose keys, and what is above them */
         status = sdb__pager_reserve(db->pager,
                                     2 * cost / sdb__pager_page_size(db->pager) + RESERVE_RANGE);

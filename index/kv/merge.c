@@ -44,13 +44,33 @@ sdb_status sdb_merge(sdb_txn *txn, sdb_keyspace *keyspace, unsigned number, sdb_
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
-bool sdb__merge_needs_base(const struct write_set *w, uint32_t keyspace, struct bytes key)
+/* The oldest operation of a chain that is in memory may have others below it that were spilled. */
+static sdb_status get_spilled(const struct write_set *w, uint32_t keyspace, struct bytes key,
+                              const struct write_link *link, struct buffer *out_ops)
 {
-    const struct write_link *link = sdb__writes_chain(w, keyspace, key);
+    out_ops->size = 0;
+    while (link && link->before) link = link->before;
+    if (!w->spill || (link && sdb__writes_op(link->at).code != OP_MERGE) ||
+        (w->range_ops && sdb__writes_covering(w, keyspace, key)))
+        return SDB_OK;
+    return sdb__spill_chain(w->spill, keyspace, key, out_ops);
+}
+
+sdb_status sdb__merge_needs_base(const struct write_set *w, uint32_t keyspace, struct bytes key,
+                                 bool *out_needs)
+{
+    const struct write_link *newest = sdb__writes_chain(w, keyspace, key), *link = newest;
+    const uint8_t *oldest;
+    struct buffer spilled = {0};
+    struct write_range range;
+    sdb_status status = get_spilled(w, keyspace, key, newest, &spilled);
 
     while (link && link->before) link = link->before;
-    return link && sdb__writes_op(link->at).code == OP_MERGE &&
-           !(w->range_ops && sdb__writes_covering(w, keyspace, key));
+    oldest = spilled.size ? spilled.data : link ? link->at : NULL;
+    *out_needs = status == SDB_OK && oldest && sdb__writes_op(oldest).code == OP_MERGE &&
+                 !sdb__writes_covers(w, keyspace, key, &range);
+    sdb__buffer_done(w->allocator, &spilled);
+    return status;
 }
 
 /* Merges operations, which come newest first, into a base. */
@@ -80,22 +100,45 @@ static sdb_status fold(const sdb_db *db, const uint8_t *const *ops, size_t count
     return status;
 }
 
+/* Lists a chain and the spilled operations below it, newest first. Returns how many. */
+static size_t list(const struct write_link *newest, const struct buffer *spilled,
+                   const uint8_t **ops)
+{
+    const uint8_t *at = spilled->data, *end = at + spilled->size;
+    size_t count = 0, own;
+    struct op op;
+
+    for (const struct write_link *link = newest; link; link = link->before, count++)
+        if (ops) ops[count] = link->at;
+    own = count;
+    for (; at < end; at += sdb__op_read(at, end, &op), count++)
+        if (ops) ops[count] = at;
+    for (size_t i = own, j = count; ops && i + 1 < j; i++, j--) {
+        const uint8_t *swap = ops[i];
+
+        ops[i] = ops[j - 1];
+        ops[j - 1] = swap;
+    }
+    return count;
+}
+
 sdb_status sdb__merge_own(const sdb_db *db, const struct write_set *w, uint32_t keyspace,
                           struct bytes key, const struct bytes *base, struct buffer *value)
 {
     const struct write_link *newest = sdb__writes_chain(w, keyspace, key);
     const uint8_t *few[16], **ops = few;
+    struct buffer spilled = {0};
+    sdb_status status = get_spilled(w, keyspace, key, newest, &spilled);
     size_t count = 0;
-    sdb_status status;
 
-    for (const struct write_link *link = newest; link; link = link->before) count++;
-    if (count > sizeof few / sizeof *few) {
-        ops = sdb__mem_alloc(db->allocator, count * sizeof *ops);
-        if (!ops) return SDB_NOMEM;
+    if (status == SDB_OK) {
+        count = list(newest, &spilled, NULL);
+        if (count > sizeof few / sizeof *few)
+            ops = sdb__mem_alloc(db->allocator, count * sizeof *ops);
+        if (!ops) status = SDB_NOMEM;
     }
-    count = 0;
-    for (const struct write_link *link = newest; link; link = link->before) ops[count++] = link->at;
-    status = fold(db, ops, count, base, value);
+    if (status == SDB_OK) status = fold(db, ops, list(newest, &spilled, ops), base, value);
     if (ops != few) sdb__mem_free(db->allocator, ops);
+    sdb__buffer_done(db->allocator, &spilled);
     return status;
 }

@@ -24,8 +24,9 @@ SDB_MUST_USE sdb_status sdb__merge_evaluate(const sdb_db *db, const struct bytes
                                             struct bytes value, struct buffer *out);
 
 /* ---- merge.c ---- */
-/* True when what the transaction sees of a key that it merged into needs the committed value. */
-bool sdb__merge_needs_base(const struct write_set *writes, uint32_t keyspace, struct bytes key);
+/* Whether what the transaction sees of a key that it merged into needs the committed value. */
+SDB_MUST_USE sdb_status sdb__merge_needs_base(const struct write_set *writes, uint32_t keyspace,
+                                              struct bytes key, bool *out_needs);
 /*
  * What the transaction sees of a key that it merged into, into `value`. `base` is the committed
  * value, if that is needed; it may lie in `value`.
@@ -42,7 +43,7 @@ SDB_MUST_USE sdb_status sdb__merge_own(const sdb_db *db, const struct write_set 
  */
 SDB_MUST_USE sdb_status sdb__merge_resolve(sdb_db *db, const struct write_set *writes,
                                            struct write_set *puts);
-/* Marks the merges as superseded, now that the log has them: their outcome is applied instead. */
-void sdb__merge_hide(struct write_set *writes);
+/* Marks the merges in a piece as superseded: once the log has them, their outcome is applied. */
+void sdb__merge_hide(uint8_t *ops, size_t size);
 
 #endif

@@ -12,7 +12,8 @@
  * Invariants: I1 a key's state, when an operation is passed, is what applying all operations up to
  *   it would have left.
  * Costs: a state for each key that is merged into, a search for it an operation; the values are in
- *   memory until the commit is over.
+ *   memory until the commit is over. A spilled write set is in the order of its keys: one state at
+ *   a time, and the values are spilled too.
  * Not here: operators (merge_ops.c).
  */
 #include <string.h>
@@ -33,9 +34,16 @@ struct state {
 
 struct resolving {
     sdb_db *db;
+    const struct write_set *writes;
+    struct write_set *puts;
     struct skiplist states; /* group: keyspace */
     struct arena nodes;
     struct buffer spare;
+    /* of a spilled write set, which is in the order of its keys: one key at a time */
+    struct state state;
+    struct buffer key;
+    uint32_t keyspace;
+    bool begun;
 };
 
 typedef sdb_status (*op_fn)(struct resolving *r, const struct op *op);
@@ -47,16 +55,23 @@ static struct state *state_of(struct skip_node *node)
 
 static sdb_status each_op(struct resolving *r, const struct write_set *w, op_fn fn)
 {
-    for (const struct write_chunk *chunk = w->first; chunk; chunk = chunk->next) {
-        const uint8_t *at = chunk->data, *end = at + chunk->used;
+    struct write_walk walk = {.w = w};
+    sdb_status status;
+    uint8_t *at;
+    size_t size;
+
+    while ((status = sdb__writes_next(&walk, &at, &size)) == SDB_OK) {
+        const uint8_t *end = at + size;
         struct op op;
 
-        while (at < end) {
+        while (at < end && status == SDB_OK) {
             at += sdb__op_read(at, end, &op);
-            if (!op.superseded) TRY(fn(r, &op));
+            if (!op.superseded) status = fn(r, &op);
         }
+        if (status != SDB_OK) break;
     }
-    return SDB_OK;
+    sdb__writes_walk_done(&walk);
+    return status == SDB_END ? SDB_OK : status;
 }
 
 /* Makes a state for each key that is merged into. */
@@ -113,12 +128,26 @@ static sdb_status learn(struct resolving *r, const struct op *op, struct state *
     return SDB_OK;
 }
 
+/* Merges into what a key has. */
+static sdb_status merge(struct resolving *r, const struct op *op, struct state *s)
+{
+    struct buffer result;
+
+    if (!s->known) TRY(learn(r, op, s));
+    TRY(sdb__merge_evaluate(r->db, s->present ? &s->value : NULL, op->value, &r->spare));
+    result = r->spare;
+    r->spare = s->own;
+    s->own = result;
+    s->value = (struct bytes){result.data, result.size};
+    s->present = s->merged = true;
+    return SDB_OK;
+}
+
 /* Passes an operation. */
 static sdb_status pass(struct resolving *r, const struct op *op)
 {
     struct skip_node *node;
     struct state *s;
-    struct buffer result;
 
     if (op->code == OP_DELRANGE) {
         delete_range(r, op);
@@ -131,39 +160,86 @@ static sdb_status pass(struct resolving *r, const struct op *op)
         set_state(s, op->code == OP_PUT ? &op->value : NULL);
         return SDB_OK;
     }
-    if (!s->known) TRY(learn(r, op, s));
-    TRY(sdb__merge_evaluate(r->db, s->present ? &s->value : NULL, op->value, &r->spare));
-    result = r->spare;
-    r->spare = s->own;
-    s->own = result;
-    s->value = (struct bytes){result.data, result.size};
-    s->present = s->merged = true;
-    return SDB_OK;
+    return merge(r, op, s);
 }
 
 /* Adds the outcome of a key. */
-static sdb_status add_put(struct resolving *r, const struct skip_node *node,
+static sdb_status add_put(struct resolving *r, uint32_t keyspace, struct bytes key,
                           const struct state *s, struct write_set *puts)
 {
-    struct bytes key = {node->key, node->key_size};
     uint32_t page_size = sdb__pager_page_size(r->db->pager);
 
     if (!s->merged) return SDB_OK;
-    return sdb__writes_add(puts, OP_PUT, node->group, key, s->value,
+    return sdb__writes_add(puts, OP_PUT, keyspace, key, s->value,
                            !sdb__btree_is_inline(page_size, key.size, s->value.size));
 }
 
+/* ---- of a spilled write set --------------------------------------------------------------- */
+
+/* Adds the outcome of the key that was passed last, and begins another one. */
+static sdb_status next_key(struct resolving *r, const struct op *op)
+{
+    struct bytes key = {r->key.data, r->key.size};
+    const struct write_set *w = r->writes;
+
+    TRY(add_put(r, r->keyspace, key, &r->state, r->puts));
+    r->state.known = r->state.present = r->state.merged = false;
+    if (!op) return SDB_OK;
+    /* deleted by the transaction before all that it has on the key */
+    r->state.known = sdb__spill_covering(w->spill, op->keyspace, op->key) != NULL;
+    r->keyspace = op->keyspace;
+    r->begun = true;
+    r->key.size = 0;
+    return sdb__buffer_append(r->db->allocator, &r->key, op->key.data, op->key.size);
+}
+
+/* Passes an operation; those on one key come together, and deleted ranges before all. */
+static sdb_status pass_sorted(struct resolving *r, const struct op *op)
+{
+    struct state *s = &r->state;
+
+    if (op->code == OP_DELRANGE) return SDB_OK;
+    if (!r->begun || r->keyspace != op->keyspace ||
+        compare_bytes(r->key.data, r->key.size, op->key.data, op->key.size) != 0)
+        TRY(next_key(r, op));
+    if (op->code == OP_MERGE) return merge(r, op, s);
+    set_state(s, NULL);
+    if (op->code == OP_DEL) return SDB_OK;
+    s->own.size = 0; /* the operation's bytes go with its piece */
+    TRY(sdb__buffer_append(r->db->allocator, &s->own, op->value.data, op->value.size));
+    s->value = (struct bytes){s->own.data, s->own.size};
+    s->present = true;
+    return SDB_OK;
+}
+
+static sdb_status resolve_sorted(struct resolving *r)
+{
+    sdb_status status = each_op(r, r->writes, pass_sorted);
+
+    if (status == SDB_OK) status = next_key(r, NULL);
+    sdb__buffer_done(r->db->allocator, &r->state.own);
+    sdb__buffer_done(r->db->allocator, &r->key);
+    sdb__buffer_done(r->db->allocator, &r->spare);
+    return status;
+}
+
+/* ---- both --------------------------------------------------------------------------------- */
+
 sdb_status sdb__merge_resolve(sdb_db *db, const struct write_set *w, struct write_set *puts)
 {
-    struct resolving r = {.db = db, .states = {.random = db->last_commit},
+    struct resolving r = {.db = db, .writes = w, .puts = puts,
+                          .states = {.random = db->last_commit},
                           .nodes = {.allocator = db->allocator}};
-    sdb_status status = each_op(&r, w, add_state);
+    sdb_status status;
 
+    if (w->spill) return resolve_sorted(&r);
+    status = each_op(&r, w, add_state);
     if (status == SDB_OK) status = each_op(&r, w, pass);
     for (struct skip_node *node = r.states.heads[0]; node; node = skip_next(node)) {
         struct state *s = state_of(node);
 
-        if (status == SDB_OK) status = add_put(&r, node, s, puts);
+        if (status == SDB_OK)
+            status = add_put(&r, node->group, (struct bytes){node->key, node->key_size}, s, puts);
         sdb__buffer_done(db->allocator, &s->own);
     }
     sdb__buffer_done(db->allocator, &r.spare);
@@ -171,17 +247,15 @@ sdb_status sdb__merge_resolve(sdb_db *db, const struct write_set *w, struct writ
     return status;
 }
 
-void sdb__merge_hide(struct write_set *w)
+void sdb__merge_hide(uint8_t *at, size_t size)
 {
-    for (struct write_chunk *chunk = w->first; chunk; chunk = chunk->next) {
-        uint8_t *at = chunk->data, *end = at + chunk->used;
-        struct op op;
+    uint8_t *end = at + size;
+    struct op op;
 
-        while (at < end) {
-            size_t step = sdb__op_read(at, end, &op);
+    while (at < end) {
+        size_t step = sdb__op_read(at, end, &op);
 
-            if (op.code == OP_MERGE) *at |= OP_SUPERSEDED;
-            at += step;
-        }
+        if (op.code == OP_MERGE) *at |= OP_SUPERSEDED;
+        at += step;
     }
 }

@@ -30,6 +30,8 @@
 
 static const uint64_t megabyte = 1024 * 1024;
 
+enum { TXN_MEMORY_LEAST = 4096 };
+
 const char *sdb_version(void)
 {
     return PACKAGE_VERSION;
@@ -57,6 +59,7 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
     if (!o.checkpoint_bytes) o.checkpoint_bytes = 256 * megabyte;
     if (!o.log_limit_bytes) o.log_limit_bytes = default_log_limit(o.checkpoint_bytes);
     if (!o.version_bytes) o.version_bytes = 1024 * megabyte;
+    if (!o.txn_memory_bytes) o.txn_memory_bytes = 64 * megabyte;
     if (!o.durability) o.durability = SDB_DURABILITY_FULL;
     if (!o.group_interval_ms) o.group_interval_ms = 100;
     if (!o.allocator) o.allocator = &sdb__mem_default;
@@ -70,6 +73,9 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
     if (o.log_limit_bytes < megabyte)
         return FAIL(SDB_INVALID, "options: a log limit of %" PRIu64 " bytes: it must be at least "
                     "1 MiB", o.log_limit_bytes);
+    if (o.txn_memory_bytes < TXN_MEMORY_LEAST)
+        return FAIL(SDB_INVALID, "options: %" PRIu64 " bytes of memory for a transaction: it must "
+                    "be at least 4 KiB", o.txn_memory_bytes);
     if (o.durability > SDB_DURABILITY_NONE || o.durability < SDB_DURABILITY_DEFAULT)
         return FAIL(SDB_INVALID, "options: durability %d is unknown", (int)o.durability);
     if (o.cache_policy > SDB_CACHE_FIFO || o.cache_policy < SDB_CACHE_DEFAULT)

@@ -52,3 +52,20 @@ size_t sdb__op_read(const uint8_t *at, const uint8_t *end, struct op *out_op)
     out_op->value = (struct bytes){at + field[1], (size_t)field[2]};
     return (size_t)(at + field[1] + field[2] - from);
 }
+
+bool sdb__op_is_begun(const uint8_t *at, const uint8_t *end)
+{
+    static const uint64_t most[3] = {UINT32_MAX, SDB_KEY_MAX, SDB_VALUE_MAX};
+
+    if (at >= end) return true;
+    if (!is_code(*at++ & 0x7f)) return false;
+    for (int i = 0; i < 3; i++) {
+        uint64_t field;
+        size_t n = sdb__varint_get(at, end, &field);
+
+        if (n == 0) return end - at < VARINT_MAX;
+        if (field > most[i]) return false;
+        at += n;
+    }
+    return true;
+}

@@ -49,5 +49,7 @@ static inline const struct bytes *op_upper(const struct op *op)
 
 /* Reads the operation at `at`; returns its whole size, 0 when it is not one. */
 size_t sdb__op_read(const uint8_t *at, const uint8_t *end, struct op *out_op);
+/* True when more bytes could make an operation of these, which are not (yet) one. */
+bool sdb__op_is_begun(const uint8_t *at, const uint8_t *end);
 
 #endif

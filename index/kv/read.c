@@ -12,6 +12,7 @@
 
 #include "engine/base/status.h"
 #include "index/kv/merge.h"
+#include "index/kv/range.h"
 #include "index/kv/txn.h"
 
 struct reading {
@@ -132,8 +133,10 @@ static sdb_status get_merged(sdb_txn *txn, sdb_keyspace *keyspace, struct bytes 
     uint32_t id = keyspace->tree.id;
     sdb_status status = SDB_NOTFOUND;
     struct bytes base;
+    bool needs;
 
-    if (sdb__merge_needs_base(&txn->writes, id, key)) {
+    TRY(sdb__merge_needs_base(&txn->writes, id, key, &needs));
+    if (needs) {
         status = sdb__read_committed(keyspace, key, &txn->snapshot, &txn->value);
         if (status < SDB_OK) return status;
         reads_add_key(&txn->reads, id, key);
@@ -152,12 +155,15 @@ sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slic
         return FAIL(SDB_INVALID, "sdb_get: an argument is NULL");
     TRY(sdb__txn_may_read(txn, keyspace));
     TRY(sdb__key_judge(key));
-    if (sdb__writes_find(&txn->writes, keyspace->tree.id, bytes_of(key), &op)) {
+    status = sdb__writes_find(&txn->writes, keyspace->tree.id, bytes_of(key), &op);
+    if (status != SDB_END) {
+        TRY(status);
         if (op.code == OP_DEL) return SDB_NOTFOUND;
-        if (op.code == OP_MERGE) {
+        if (op.code == OP_MERGE)
             TRY(get_merged(txn, keyspace, bytes_of(key)));
-            op.value = (struct bytes){txn->value.data, txn->value.size};
-        }
+        else if (txn->writes.pager) /* it may be spilled while it is lent out */
+            TRY(sdb__buffer_set(txn->db->allocator, &txn->value, op.value));
+        if (op.code == OP_MERGE || txn->writes.pager) op.value = view(&txn->value);
         *out_value = slice_of(op.value);
         return SDB_OK;
     }

@@ -8,9 +8,11 @@
  *
  *       log → judge, gather, sort → [full batch] → apply → [empty batch] → …
  *
- * Invariants: I1 batches are applied in the order of the log. I2 nothing of a body is applied that
- *   was not judged whole. I3 nothing on disk that the last checkpoint needs is changed before the
- *   checkpoint at the end: a crash while recovering begins it anew.
+ * Invariants: I1 batches are applied in the order of the log. I2 nothing of a body is applied
+ *   before all of it was found in the log, nor an operation before those around it were judged: as
+ *   many as come at once, which of a large body is a part. Damage that shows later than that ends
+ *   the opening for good (`failed`). I3 nothing on disk that the last checkpoint needs is changed
+ *   before the checkpoint at the end: a crash while recovering begins it anew.
  * Costs: each byte of the log is read, hashed and copied once; memory for two batches, each of
  *   cache_bytes / 4 and at most BATCH_MOST of operations and up to as much for their order.
  * Not here: what a valid record is (wal/), checkpoints.
@@ -24,17 +26,20 @@
 #include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "engine/base/thread.h"
+#include "index/kv/body.h"
 #include "index/kv/recover_batch.h"
 #include "wal/wal_archive.h"
 
 static const uint64_t tell_every_ns = 100000000;
 
-enum { BATCH_LEAST = 64 * 1024, BATCH_MOST = 64 * 1024 * 1024 };
+enum { BATCH_LEAST = 64 * 1024, BATCH_MOST = 64 * 1024 * 1024, PART_MOST = 1024 * 1024 };
 
 struct recovery {
     sdb_db *db;
     struct replay *what;
     uint64_t last_commit; /* that was gathered; the reader's */
+    struct body body;     /* the reader's */
+    bool within;          /* a body of which a part was gathered, and not all */
     size_t limit_bytes;   /* of a batch */
     struct recover_batch batches[2];
     unsigned filling, applying; /* the reader's, the applier's */
@@ -123,34 +128,52 @@ static bool is_full(const struct recovery *r, size_t more)
 }
 
 /* True when a commit is not to be taken any more. */
-static bool is_beyond(struct replay *what, uint64_t lsn, const uint8_t *body)
+static bool is_beyond(struct replay *what, uint64_t lsn, const struct body *body)
 {
     what->reached = what->reached || lsn >= what->until_lsn ||
-                    get_u64(body) > what->until_commit || get_u64(body + 8) > what->until_ms;
+                    body->commit > what->until_commit || body->time_ms > what->until_ms;
     return what->reached || lsn >= what->before_lsn;
 }
 
-/* Takes one body of the log. SDB_END: it is beyond what is wanted. */
-static sdb_status gather(void *context, uint64_t lsn, const uint8_t *body, size_t size)
+/* Takes operations of the commit that is being read. */
+static sdb_status gather_ops(struct recovery *r, const uint8_t *ops, size_t size)
 {
-    struct recovery *r = context;
+    struct recover_batch *batch;
     size_t count;
     bool keyed;
 
-    if (size < BODY_HEAD || get_u64(body) != r->last_commit + 1)
-        return FAIL(SDB_CORRUPT, "%s: the log at %" PRIu64 " does not go on from commit %" PRIu64
-                    ": restore a backup", r->what->folders[0], lsn, r->last_commit);
-    if (is_beyond(r->what, lsn, body)) return SDB_END;
-    if (sdb__recover_batch_judge(body + BODY_HEAD, size - BODY_HEAD, &keyed, &count) != SDB_OK)
+    if (sdb__recover_batch_judge(ops, size, &keyed, &count) != SDB_OK)
         return FAIL(SDB_CORRUPT, "%s: commit %" PRIu64 " holds something that is no operation: "
-                    "restore a backup", r->db->path, r->last_commit + 1);
+                    "restore a backup", r->db->path, r->body.commit);
     if (is_full(r, size) || !keyed) TRY(hand_over(r));
-    TRY(sdb__recover_batch_take(&r->batches[r->filling], r->last_commit + 1, body + BODY_HEAD,
-                                size - BODY_HEAD, count));
-    r->last_commit++;
-    r->what->last_ms = get_u64(body + 8);
-    r->batches[r->filling].in_order = !keyed;
+    batch = &r->batches[r->filling];
+    TRY(sdb__recover_batch_take(batch, r->body.commit, ops, size, count));
+    batch->in_order = !keyed;
     return keyed ? SDB_OK : hand_over(r);
+}
+
+/* Takes a part of a body of the log. SDB_END: it is beyond what is wanted. */
+static sdb_status gather(void *context, const struct wal_part *part)
+{
+    struct recovery *r = context;
+    sdb_status status = sdb__body_take(&r->body, part);
+
+    if (part->first && part->size >= BODY_HEAD && r->body.commit == r->last_commit + 1) {
+        if (is_beyond(r->what, part->lsn, &r->body)) return SDB_END;
+    } else if (part->first) {
+        return FAIL(SDB_CORRUPT, "%s: the log at %" PRIu64 " does not go on from commit %" PRIu64
+                    ": restore a backup", r->what->folders[0], part->lsn, r->last_commit);
+    }
+    if (status == SDB_CORRUPT)
+        return FAIL(SDB_CORRUPT, "%s: commit %" PRIu64 " %s: restore a backup", r->db->path,
+                    r->body.commit, r->body.wrong);
+    TRY(status);
+    TRY(gather_ops(r, r->body.ops, r->body.size));
+    r->within = !part->last;
+    if (!part->last) return SDB_OK;
+    r->last_commit++;
+    r->what->last_ms = r->body.time_ms;
+    return SDB_OK;
 }
 
 static int note_progress(void *context, uint64_t done, uint64_t total)
@@ -162,14 +185,20 @@ static int note_progress(void *context, uint64_t done, uint64_t total)
     return 0;
 }
 
+/* Of a body, what is gathered at once. */
+static size_t part_bytes(const struct recovery *r)
+{
+    return r->limit_bytes / 4 < PART_MOST ? r->limit_bytes / 4 : PART_MOST;
+}
+
 /* Reads the log to its end. What came before damage is handed over too: it may be all there is. */
 static void read_all(struct recovery *r)
 {
     struct replay *what = r->what;
     struct wal_replay replay = {.end_lsn = what->from_lsn};
-    sdb_status status = sdb__wal_replay_both(r->db->io, r->db->allocator, what->folders,
-                                             &what->identity, what->from_lsn, gather,
-                                             note_progress, r, &replay);
+    sdb_status status = sdb__wal_replay_parts(r->db->io, r->db->allocator, what->folders,
+                                              &what->identity, what->from_lsn,
+                                              part_bytes(r), gather, note_progress, r, &replay);
     sdb_status last;
 
     what->end_lsn = replay.end_lsn;
@@ -268,7 +297,7 @@ sdb_status sdb__replay(sdb_db *db, struct replay *what)
     what->failed = false;
     r.limit_bytes = limit < BATCH_LEAST ? BATCH_LEAST : limit > BATCH_MOST ? BATCH_MOST
                                                                            : (size_t)limit;
-    r.batches[0].allocator = r.batches[1].allocator = db->allocator;
+    r.batches[0].allocator = r.batches[1].allocator = r.body.allocator = db->allocator;
     (void)pthread_mutex_init(&r.lock, NULL);
     (void)pthread_cond_init(&r.changed, NULL);
     status = run(&r);
@@ -276,6 +305,8 @@ sdb_status sdb__replay(sdb_db *db, struct replay *what)
     (void)pthread_mutex_destroy(&r.lock);
     sdb__recover_batch_done(&r.batches[0]);
     sdb__recover_batch_done(&r.batches[1]);
+    sdb__body_done(&r.body);
+    what->failed = what->failed || r.within;
     db->visible = db->last_commit;
     db->lsn = what->end_lsn;
     db->changed = true;

@@ -55,7 +55,7 @@ sdb_status sdb__recover_batch_take(struct recover_batch *batch, uint64_t commit,
     TRY(sdb__buffer_append(batch->allocator, &batch->bodies, mark, sizeof mark));
     TRY(sdb__buffer_append(batch->allocator, &batch->bodies, ops, size));
     if (batch->commits == 0) batch->first_commit = commit;
-    batch->commits++;
+    batch->commits = commit - batch->first_commit + 1;
     batch->count += count;
     return SDB_OK;
 }
@@ -138,8 +138,12 @@ sdb_status sdb__recover_batch_apply(sdb_db *db, const struct recover_batch *batc
         TRY(apply_in_order(db, batch));
     else
         TRY(apply_by_key(db, batch, step, context));
-    if (batch->commits) db->last_commit = batch->first_commit + batch->commits - 1;
-    db->recovered_commits += batch->commits;
+    if (batch->commits) {
+        uint64_t last = batch->first_commit + batch->commits - 1;
+
+        db->recovered_commits += last - db->last_commit;
+        db->last_commit = last;
+    }
     return step(context);
 }
 

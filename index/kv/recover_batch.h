@@ -20,7 +20,7 @@ struct recover_batch {
     struct placed *placed;  /* after seal, unless in_order */
     size_t placed_capacity;
     size_t count;           /* operations; after seal, of `placed` */
-    uint64_t first_commit, commits;
+    uint64_t first_commit, commits; /* of the first and last perhaps a part only */
     bool in_order;          /* holds what must be applied as it stands in the log */
 };
 
@@ -30,7 +30,10 @@ struct recover_batch {
  */
 SDB_MUST_USE sdb_status sdb__recover_batch_judge(const uint8_t *ops, size_t size, bool *out_keyed,
                                                  size_t *out_count);
-/* Adds the operations, already judged, of the next commit. */
+/*
+ * Adds operations, already judged, of the next commit, or more of the one that was added last or
+ * (to an empty batch) before that.
+ */
 SDB_MUST_USE sdb_status sdb__recover_batch_take(struct recover_batch *batch, uint64_t commit,
                                                 const uint8_t *ops, size_t size, size_t count);
 /* Puts what was taken into the order in which it will be applied. */

@@ -78,6 +78,7 @@ sdb_status sdb_stat(sdb_db *db, sdb_stats *out_stats)
     s.checkpoints = atomic_load(&db->checkpoints);
     s.log_waits = atomic_load(&db->log_waits);
     s.last_checkpoint_ms = atomic_load(&db->last_checkpoint_ms);
+    s.spilled_bytes = atomic_load(&db->spilled_bytes);
     s.version_entries = atomic_load(&db->versions.count);
     s.version_bytes = atomic_load(&db->versions.bytes);
     s.recovered_commits = db->recovered_commits;

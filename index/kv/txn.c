@@ -74,6 +74,9 @@ static sdb_txn *txn_take(sdb_db *db)
         if (txn) {
             txn->db = db;
             sdb__writes_init(&txn->writes, db->allocator, false);
+            if (!db->is_memory)
+                sdb__writes_may_spill(&txn->writes, db->pager, db->options.txn_memory_bytes,
+                                      &db->spilled_bytes);
             sdb__reads_init(&txn->reads, db->allocator);
         }
     }
@@ -284,9 +287,10 @@ static sdb_status has_key(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, b
     sdb_status status;
 
     TRY(sdb__txn_may_read(txn, keyspace));
-    if (sdb__writes_find(&txn->writes, keyspace->tree.id, bytes_of(key), &op)) {
-        *out_has = op.code != OP_DEL;
-        return SDB_OK;
+    status = sdb__writes_find(&txn->writes, keyspace->tree.id, bytes_of(key), &op);
+    if (status != SDB_END) {
+        *out_has = status == SDB_OK && op.code != OP_DEL;
+        return status;
     }
     status = sdb__read_committed(keyspace, bytes_of(key), &txn->snapshot, NULL);
     if (status >= SDB_OK) reads_add_key(&txn->reads, keyspace->tree.id, bytes_of(key));

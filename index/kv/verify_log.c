@@ -13,17 +13,21 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/status.h"
+#include "index/kv/body.h"
 #include "index/kv/database.h"
 #include "index/kv/ops.h"
 #include "index/kv/packing.h"
 #include "index/kv/verify_run.h"
 #include "wal/wal.h"
 
+enum { PART_BYTES = 1024 * 1024 };
+
 struct reading {
     struct verify_run *run;
     uint64_t last_commit;
     uint64_t bodies;
     bool reported; /* the body that ended the reading */
+    struct body body;
 };
 
 /* NULL, or what is wrong with a body's operations. */
@@ -54,23 +58,28 @@ static const char *judge_ops(const uint8_t *at, const uint8_t *end)
     return NULL;
 }
 
-static sdb_status judge_body(void *context, uint64_t lsn, const uint8_t *body, size_t size)
+static sdb_status judge_part(void *context, const struct wal_part *part)
 {
     struct reading *r = context;
+    sdb_status status = sdb__body_take(&r->body, part);
     const char *wrong = NULL;
 
-    if (size < BODY_HEAD) wrong = "is too short";
-    else if (get_u64(body) != r->last_commit + 1) wrong = "does not go on from the one before it";
-    else wrong = judge_ops(body + BODY_HEAD, body + size);
+    if (status != SDB_OK && status != SDB_CORRUPT) return status;
+    if (part->first && part->size >= BODY_HEAD && r->body.commit != r->last_commit + 1)
+        wrong = "does not go on from the one before it";
+    else if (status == SDB_CORRUPT)
+        wrong = r->body.wrong;
+    else
+        wrong = judge_ops(r->body.ops, r->body.ops + r->body.size);
     if (!wrong) {
-        r->last_commit++;
-        r->bodies++;
+        r->last_commit += part->last;
+        r->bodies += part->last;
         return sdb__verify_step(r->run, 0);
     }
     r->reported = true;
     sdb__verify_problem(r->run, "log %s: the commit at %" PRIu64 " %s: it and all later commits "
                         "are lost if the log is discarded; restore a backup",
-                        r->run->what->log_folder, lsn, wrong);
+                        r->run->what->log_folder, part->lsn, wrong);
     return SDB_CORRUPT;
 }
 
@@ -80,12 +89,15 @@ sdb_status sdb__verify_log(struct verify_run *run)
     const struct verify *what = run->what;
     struct wal_identity identity = {.log_id = superblock->log_id};
     struct wal_replay replay = {0};
-    struct reading r = {run, superblock->commit, 0, false};
+    const char *const folders[2] = {what->log_folder, NULL};
+    struct reading r = {.run = run, .last_commit = superblock->commit,
+                        .body = {.allocator = what->allocator}};
     sdb_status status;
 
     memcpy(identity.database_id, superblock->database_id, sizeof identity.database_id);
-    status = sdb__wal_replay(what->io, what->allocator, what->log_folder, &identity,
-                             superblock->lsn, judge_body, NULL, &r, &replay);
+    status = sdb__wal_replay_parts(what->io, what->allocator, folders, &identity, superblock->lsn,
+                                   PART_BYTES, judge_part, NULL, &r, &replay);
+    sdb__body_done(&r.body);
     run->result.log_records = status == SDB_OK ? replay.records : r.bodies;
     if (status == SDB_NOTFOUND)
         sdb__verify_problem(run, "the database was not closed cleanly, and its log %s is missing "

@@ -11,7 +11,8 @@
  *   range covers is superseded, and the index does not lead to it.
  * Costs: a copy of key and value; for an indexed set one skip-list search a change. A range moves
  *   the ranges behind it, and removes the entries in it.
- * Not here: spilling to disk; merging superseded operations away (they are logged too).
+ * Not here: spilling (writeset_spill.c); merging superseded operations away (unless they are
+ *   spilled, they are logged too).
  */
 #include "index/kv/writeset.h"
 
@@ -31,18 +32,27 @@ void sdb__writes_init(struct write_set *w, const sdb_allocator *allocator, bool 
     w->index.random = (uint64_t)(uintptr_t)w;
 }
 
+void sdb__writes_may_spill(struct write_set *w, struct pager *pager, uint64_t limit_bytes,
+                           _Atomic uint64_t *spilled_bytes)
+{
+    w->spilled_bytes = spilled_bytes;
+    w->pager = pager;
+    w->limit_bytes = limit_bytes;
+}
+
 static void free_chunks(struct write_set *w, struct write_chunk *chunk)
 {
     while (chunk) {
         struct write_chunk *next = chunk->next;
 
+        w->chunk_bytes -= chunk->capacity;
         sdb__mem_free(w->allocator, chunk);
         w->chunks--;
         chunk = next;
     }
 }
 
-void sdb__writes_reset(struct write_set *w)
+void sdb__writes_empty(struct write_set *w)
 {
     uint64_t random = w->index.random;
 
@@ -55,16 +65,25 @@ void sdb__writes_reset(struct write_set *w)
         w->first->used = 0;
     }
     w->last = w->first;
-    w->count = w->undo_count = w->mark_count = 0;
-    w->bytes = 0;
-    w->large = w->range_ops = w->merges = 0;
+    w->undo_count = w->range_ops = 0;
     w->index = (struct skiplist){.random = random};
     sdb__arena_reset(&w->nodes);
+}
+
+void sdb__writes_reset(struct write_set *w)
+{
+    sdb__writes_empty(w);
+    sdb__spill_free(w->spill);
+    w->spill = NULL;
+    w->count = w->mark_count = w->spilled = 0;
+    w->bytes = 0;
+    w->large = w->merges = 0;
 }
 
 void sdb__writes_done(struct write_set *w)
 {
     free_chunks(w, w->first);
+    sdb__spill_free(w->spill);
     sdb__arena_done(&w->nodes);
     sdb__mem_free(w->allocator, w->undo);
     sdb__mem_free(w->allocator, w->ranges);
@@ -72,13 +91,17 @@ void sdb__writes_done(struct write_set *w)
     *w = (struct write_set){.allocator = w->allocator};
 }
 
-/* Makes sure that the last chunk has `size` bytes left. */
+/* Makes sure that the last chunk has `size` bytes left; spills the others if they are too many. */
 static sdb_status make_room(struct write_set *w, size_t size)
 {
     size_t capacity = w->last ? w->last->capacity * 2 : CHUNK_FIRST;
     struct write_chunk *chunk;
 
     if (w->last && w->last->capacity - w->last->used >= size) return SDB_OK;
+    if (w->pager && w->count > w->spilled && sdb__writes_memory(w) + size > w->limit_bytes) {
+        TRY(sdb__writes_spill(w));
+        return make_room(w, size);
+    }
     if (capacity > CHUNK_MOST) capacity = CHUNK_MOST;
     if (capacity < size) capacity = size;
     chunk = sdb__mem_alloc(w->allocator, sizeof *chunk + capacity);
@@ -90,6 +113,7 @@ static sdb_status make_room(struct write_set *w, size_t size)
         w->first = chunk;
     w->last = chunk;
     w->chunks++;
+    w->chunk_bytes += capacity;
     return SDB_OK;
 }
 
@@ -336,19 +360,43 @@ static void drop_ranges(struct write_set *w, size_t count)
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
-bool sdb__writes_find(const struct write_set *w, uint32_t keyspace, struct bytes key,
-                      struct op *out_op)
+bool sdb__writes_covers(const struct write_set *w, uint32_t keyspace, struct bytes key,
+                        struct write_range *out_range)
+{
+    const struct write_range *range = w->range_ops ? sdb__writes_covering(w, keyspace, key) : NULL;
+    const struct spill_range *spilled;
+
+    if (range) {
+        *out_range = *range;
+        return true;
+    }
+    if (!w->spill || !w->indexed) return false;
+    spilled = sdb__spill_covering(w->spill, keyspace, key);
+    if (!spilled) return false;
+    *out_range = (struct write_range){.keyspace = keyspace, .lower = spilled->lower,
+                                      .upper = spilled->upper, .has_upper = spilled->has_upper};
+    return true;
+}
+
+sdb_status sdb__writes_find(const struct write_set *w, uint32_t keyspace, struct bytes key,
+                            struct op *out_op)
 {
     struct skip_node *entry = NULL;
+    struct write_range range;
 
     if (w->index.count) entry = sdb__skip_find(&w->index, keyspace, key.data, key.size);
-    if (entry)
+    if (entry) {
         *out_op = sdb__writes_op(entry_link(entry)->at);
-    else if (w->range_ops && sdb__writes_covering(w, keyspace, key))
-        *out_op = (struct op){.code = OP_DEL, .keyspace = keyspace, .key = key};
-    else
-        return false;
-    return true;
+        return SDB_OK;
+    }
+    if (w->spill && w->indexed && !(w->range_ops && sdb__writes_covering(w, keyspace, key))) {
+        sdb_status status = sdb__spill_find(w->spill, keyspace, key, out_op);
+
+        if (status != SDB_END) return status;
+    }
+    if (!sdb__writes_covers(w, keyspace, key, &range)) return SDB_END;
+    *out_op = (struct op){.code = OP_DEL, .keyspace = keyspace, .key = key};
+    return SDB_OK;
 }
 
 const struct write_link *sdb__writes_chain(const struct write_set *w, uint32_t keyspace,
@@ -360,29 +408,66 @@ const struct write_link *sdb__writes_chain(const struct write_set *w, uint32_t k
     return entry ? entry_link(entry) : NULL;
 }
 
-bool sdb__writes_seek(const struct write_set *w, uint32_t keyspace, struct bytes key, bool behind,
-                      struct op *out_op)
+/* Gives the entry in memory, unless it lies behind the spilled one in the direction of the move. */
+static bool give_own(const struct skip_node *entry, const struct op *spilled, int direction,
+                     struct op *out_op)
+{
+    if (!entry || direction * compare_bytes(entry->key, entry->key_size, spilled->key.data,
+                                            spilled->key.size) > 0)
+        return false;
+    *out_op = sdb__writes_op(entry_link((struct skip_node *)(uintptr_t)entry)->at);
+    return true;
+}
+
+sdb_status sdb__writes_seek(const struct write_set *w, uint32_t keyspace, struct bytes key,
+                            bool behind, struct op *out_op)
 {
     struct skip_node *entry = sdb__skip_seek(&w->index, keyspace, key.data, key.size);
+    sdb_status status = SDB_END;
 
     if (entry && behind && entry->group == keyspace &&
         compare_bytes(entry->key, entry->key_size, key.data, key.size) == 0)
         entry = skip_next(entry);
-    if (!entry || entry->group != keyspace) return false;
+    if (entry && entry->group != keyspace) entry = NULL;
+    while (w->spill) {
+        const struct write_range *range;
+
+        status = sdb__spill_seek(w->spill, keyspace, key, behind, out_op);
+        if (status != SDB_OK || give_own(entry, out_op, 1, out_op)) break;
+        range = w->range_ops ? sdb__writes_covering(w, keyspace, out_op->key) : NULL;
+        if (!range) break;
+        status = SDB_END;
+        if (!range->has_upper) break;
+        key = range->upper;
+        behind = false;
+    }
+    if (status != SDB_END) return status;
+    if (!entry) return SDB_END;
     *out_op = sdb__writes_op(entry_link(entry)->at);
-    return true;
+    return SDB_OK;
 }
 
-bool sdb__writes_seek_before(const struct write_set *w, uint32_t keyspace, const struct bytes *key,
-                             struct op *out_op)
+sdb_status sdb__writes_seek_before(const struct write_set *w, uint32_t keyspace,
+                                   const struct bytes *key, struct op *out_op)
 {
-    struct skip_node *entry;
+    struct skip_node *entry = key ? sdb__skip_seek_before(&w->index, keyspace, key->data, key->size)
+                                  : sdb__skip_seek_before(&w->index, keyspace + 1, NULL, 0);
+    sdb_status status = SDB_END;
 
-    entry = key ? sdb__skip_seek_before(&w->index, keyspace, key->data, key->size)
-                : sdb__skip_seek_before(&w->index, keyspace + 1, NULL, 0);
-    if (!entry || entry->group != keyspace) return false;
+    if (entry && entry->group != keyspace) entry = NULL;
+    while (w->spill) {
+        const struct write_range *range;
+
+        status = sdb__spill_seek_before(w->spill, keyspace, key, out_op);
+        if (status != SDB_OK || give_own(entry, out_op, -1, out_op)) break;
+        range = w->range_ops ? sdb__writes_covering(w, keyspace, out_op->key) : NULL;
+        if (!range) break;
+        key = &range->lower;
+    }
+    if (status != SDB_END) return status;
+    if (!entry) return SDB_END;
     *out_op = sdb__writes_op(entry_link(entry)->at);
-    return true;
+    return SDB_OK;
 }
 
 sdb_status sdb__writes_mark(struct write_set *w, uint64_t *out_serial)
@@ -397,19 +482,11 @@ sdb_status sdb__writes_mark(struct write_set *w, uint64_t *out_serial)
     return SDB_OK;
 }
 
-sdb_status sdb__writes_rollback(struct write_set *w, uint64_t serial)
+/* Takes back what came behind a mark and is in memory. */
+static void take_back(struct write_set *w, const struct write_mark *mark)
 {
-    size_t at = w->mark_count;
-    struct write_mark mark;
-
-    while (at && w->marks[at - 1].serial != serial) at--;
-    if (!at)
-        return FAIL(SDB_NOTFOUND, "there is no savepoint %llu in this transaction",
-                    (unsigned long long)serial);
-    mark = w->marks[at - 1];
-    w->mark_count = at;
-    drop_ranges(w, mark.range_ops);
-    while (w->undo_count > mark.undo_count) {
+    drop_ranges(w, mark->range_ops);
+    while (w->undo_count > mark->undo_count) {
         struct write_undo undo = w->undo[--w->undo_count];
 
         if (undo.before.at) {
@@ -420,16 +497,36 @@ sdb_status sdb__writes_rollback(struct write_set *w, uint64_t serial)
             sdb__skip_remove(&w->index, undo.entry);
         }
     }
-    if (mark.chunk) {
-        free_chunks(w, mark.chunk->next);
-        mark.chunk->next = NULL;
-        mark.chunk->used = mark.used;
-        w->last = mark.chunk;
+    if (mark->chunk) {
+        free_chunks(w, mark->chunk->next);
+        mark->chunk->next = NULL;
+        mark->chunk->used = mark->used;
+        w->last = mark->chunk;
     } else if (w->first) {
         free_chunks(w, w->first->next);
         w->first->next = NULL;
         w->first->used = 0;
         w->last = w->first;
+    }
+}
+
+sdb_status sdb__writes_rollback(struct write_set *w, uint64_t serial)
+{
+    size_t at = w->mark_count;
+    struct write_mark mark;
+
+    while (at && w->marks[at - 1].serial != serial) at--;
+    if (!at)
+        return FAIL(SDB_NOTFOUND, "there is no savepoint %llu in this transaction",
+                    (unsigned long long)serial);
+    mark = w->marks[at - 1];
+    if (mark.seq) TRY(sdb__spill_forget(w->spill, mark.seq));
+    w->mark_count = at;
+    if (mark.seq) {
+        sdb__writes_empty(w);
+        w->spilled = mark.count;
+    } else {
+        take_back(w, &mark);
     }
     w->count = mark.count;
     w->bytes = mark.bytes;

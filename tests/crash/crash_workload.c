@@ -29,6 +29,7 @@ void work_init(struct work *w, struct io *io, uint64_t seed, unsigned length)
     w->length = length;
     w->options = kv_options(4096);
     w->options.checkpoint_bytes = 300 * KIB;
+    if (seed % 2) w->options.txn_memory_bytes = 4096; /* most transactions spill */
     w->room = malloc(VALUE_MOST);
     ck_assert_ptr_nonnull(w->room);
 }

@@ -442,7 +442,12 @@ static void act(struct world *w, struct actor *a)
     switch (below(w, 30)) {
     case 0:
     case 24:
-    case 25: end(w, a); break;
+    case 25:
+        if (w->options.txn_memory_bytes && below(w, 4))
+            put(w, a, false); /* what is spilled has to grow first */
+        else
+            end(w, a);
+        break;
     case 1:
     case 2:
     case 3: get(w, a); break;
@@ -498,12 +503,14 @@ static void step(struct world *w)
 static void run(uint64_t seed, uint32_t page_size, bool in_memory)
 {
     struct world *w = calloc(1, sizeof *w);
+    sdb_stats stats = {.size = sizeof stats};
 
     ck_assert_ptr_nonnull(w);
     w->random = seed;
     w->value = malloc(VALUE_MOST);
     w->options = kv_options(page_size);
     w->options.checkpoint_bytes = 1 + below(w, 4) * MIB;
+    if (below(w, 3)) w->options.txn_memory_bytes = UINT64_C(4096) << below(w, 5);
     w->options.durability = (sdb_durability)(SDB_DURABILITY_FULL + below(w, 3));
     w->io = in_memory ? NULL : kv_disk(seed);
     universe_make(&w->model.universe, page_size, &w->random);
@@ -513,14 +520,16 @@ static void run(uint64_t seed, uint32_t page_size, bool in_memory)
         if (w->actors[i].txn) end(w, &w->actors[i]);
     read_all(w);
     kv_check_sound(w->db);
+    OK(sdb_stat(w->db, &stats));
     OK(sdb_close(w->db));
     if (w->io) {
         kv_check_file_sound(w->io);
         sdb__io_free(w->io);
     }
     printf("page %u, seed %llu: %u commits, %u conflicts, opened again %u times, %u of them after "
-           "a crash\n",
-           page_size, (unsigned long long)seed, w->commits, w->conflicts, w->reopened, w->crashed);
+           "a crash, %llu bytes spilled\n",
+           page_size, (unsigned long long)seed, w->commits, w->conflicts, w->reopened, w->crashed,
+           (unsigned long long)stats.spilled_bytes);
     (void)fflush(stdout);
     model_done(&w->model);
     free(w->value);
