@@ -82,6 +82,7 @@ static sdb_status look_ahead(struct replaying *p, uint64_t lsn, bool *out_whole)
         TRY(sdb__wal_window_open(&p->r, ++number, &found));
         if (found == WAL_FOUND_OURS && p->r.header.first_lsn != lsn) found = WAL_FOUND_DAMAGED;
     }
+    if (MUTANT(parts_of_a_torn_body)) *out_whole = true;
     p->r.done = done;
     TRY(sdb__wal_window_open(&p->r, p->number, &found));
     if (found == WAL_FOUND_OURS) return SDB_OK;

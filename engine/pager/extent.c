@@ -6,7 +6,7 @@
  * afterwards they only change owner. Nobody but the writer knows an extent until it is adopted, so
  * a crash or a refused commit leaves nothing behind.
  * Invariants: I1 an extent's blocks are written before its map entry exists. I2 they are given back
- *   only by release, or by the map when an adopted one is dropped.
+ *   only by release or discard, or by the map when an adopted one is dropped.
  * Costs: one write or read of the whole length, in pieces of EXTENT_PIECE that are in flight
  * together.
  * Not here: caching (the reader owns the memory), compression.
@@ -139,6 +139,11 @@ void sdb__pager_extent_release(struct pager *p, const struct extent *extent)
     (void)pthread_mutex_lock(&p->map_lock);
     sdb__map_drop(&p->map, extent->place);
     (void)pthread_mutex_unlock(&p->map_lock);
+}
+
+void sdb__pager_extent_discard(struct pager *p, const struct extent *extent)
+{
+    sdb__pool_untake(p, extent->place);
 }
 
 sdb_status sdb__pager_extent_read(struct pager *p, const struct extent *extent, void *memory)

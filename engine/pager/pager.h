@@ -167,6 +167,8 @@ SDB_MUST_USE sdb_status sdb__pager_extent_detach(struct pager *pager, uint64_t i
                                                  struct extent *out_extent);
 /* Gives an extent without id up; its blocks become free under P1. */
 void sdb__pager_extent_release(struct pager *pager, const struct extent *extent);
+/* The same for one that never had an id: its blocks are free at once. */
+void sdb__pager_extent_discard(struct pager *pager, const struct extent *extent);
 /* Finds an extent by id, for reading while something else keeps it from being released. */
 SDB_MUST_USE sdb_status sdb__pager_extent_find(struct pager *pager, uint64_t id, uint64_t size,
                                                struct extent *out_extent);

@@ -170,10 +170,10 @@ typedef struct sdb_options {
      * spilled into free space of the database file, which is given back when the transaction ends
      * (a crash leaves nothing of it), so a transaction may be of any size. In memory beside it: one
      * value or a batch of some 100 KiB, deleted ranges, and a few bytes for each KiB spilled. The
-     * file grows by up to three times the transaction's size meanwhile. Snapshots that are opened
-     * while the commit of a spilled transaction is applied wait for it, unless an older one is open:
-     * for that, what it replaces must fit into version_bytes, or the commit is SDB_LIMIT. Without
-     * effect for :memory:.
+     * file grows by up to twice the transaction's size meanwhile. Snapshots that are opened
+     * while the commit of a spilled transaction is applied wait for it, unless an older one is
+     * open: for that, what it replaces must fit into version_bytes, or the commit is SDB_LIMIT.
+     * Without effect for :memory:.
      */
     uint64_t txn_memory_bytes;
 } sdb_options;

@@ -248,8 +248,9 @@ SDB_API SDB_MUST_USE sdb_status sdb_get_copy(sdb_keyspace *keyspace, sdb_slice k
 
 /*
  * Sets key to value. `txn` may be NULL: the change is then a batch of its own, committed when the
- * call returns. SDB_LIMIT if the key or the value is too long. SDB_FULL, SDB_IO: what the transaction
- * has changed so far has outgrown txn_memory_bytes, and could not be spilled; it is as before.
+ * call returns. SDB_LIMIT if the key or the value is too long. SDB_FULL, SDB_IO: what the
+ * transaction has changed so far has outgrown txn_memory_bytes and cannot be spilled; it is as
+ * before.
  */
 SDB_API SDB_MUST_USE sdb_status sdb_put(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
                                         sdb_slice value);

@@ -88,7 +88,7 @@ static sdb_status prepare(sdb_db *db, const struct write_set *w, struct prepared
 static void unprepare(sdb_db *db, struct prepared *prepared)
 {
     for (size_t i = prepared->next; i < prepared->count; i++)
-        sdb__pager_extent_release(db->pager, &prepared->extents[i]);
+        sdb__pager_extent_discard(db->pager, &prepared->extents[i]);
     sdb__mem_free(db->allocator, prepared->extents);
 }
 

@@ -74,8 +74,8 @@ void sdb__spill_run_done(struct spill *s, struct spill_run *run)
     for (size_t i = 0; i < run->count; i++) {
         const struct spill_block *b = &run->blocks[i];
 
-        sdb__pager_extent_release(s->pager, &b->extent);
-        if (b->more.place) sdb__pager_extent_release(s->pager, &b->more);
+        sdb__pager_extent_discard(s->pager, &b->extent);
+        if (b->more.place) sdb__pager_extent_discard(s->pager, &b->more);
         s->bytes -= b->extent.size + b->more.size;
     }
     sdb__mem_free(s->allocator, run->blocks);
@@ -102,6 +102,12 @@ bool sdb__spill_is_forgotten(const struct spill *s, uint64_t seq)
     return low < s->gap_count && s->gaps[low].from <= seq;
 }
 
+/* True when half of a run's numbers or more are from `seq` on. */
+static bool is_mostly_behind(const struct spill_run *run, uint64_t seq)
+{
+    return run->end_seq > seq && run->end_seq - seq >= seq - run->first_seq;
+}
+
 sdb_status sdb__spill_forget(struct spill *s, uint64_t seq)
 {
     size_t kept = 0;
@@ -118,6 +124,9 @@ sdb_status sdb__spill_forget(struct spill *s, uint64_t seq)
         s->gaps[s->gap_count++] = (struct spill_gap){seq, s->next_seq};
     while (s->run_count && s->runs[s->run_count - 1].first_seq >= seq)
         sdb__spill_run_done(s, &s->runs[--s->run_count]);
+    if (s->run_count && is_mostly_behind(&s->runs[s->run_count - 1], seq) &&
+        sdb__spill_shrink(s) != SDB_OK)
+        return SDB_OK; /* it takes its space until the transaction ends */
     return SDB_OK;
 }
 

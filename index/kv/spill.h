@@ -45,7 +45,7 @@ struct spill_run {
     struct spill_block *blocks;
     size_t count, capacity;
     struct arena fences;
-    uint64_t first_seq; /* of all in it */
+    uint64_t first_seq, end_seq; /* all in it are >= first and < end */
     unsigned level;     /* how often its operations were merged */
     /* the block that was read last */
     size_t loaded;      /* its number + 1; 0: none */
@@ -101,7 +101,10 @@ void sdb__spill_free(struct spill *s);
 SDB_MUST_USE sdb_status sdb__spill_add_range(struct spill *s, uint64_t seq, const struct op *op);
 /* Forgets the ranges but the first `count`: there is memory for what they come to. */
 void sdb__spill_ranges_cut(struct spill *s, size_t count);
-/* Forgets all from number `seq` on; gives back what holds nothing else. SDB_NOMEM: nothing. */
+/*
+ * Forgets all from number `seq` on; gives back what holds nothing else, or little. SDB_NOMEM: it
+ * has forgotten nothing.
+ */
 SDB_MUST_USE sdb_status sdb__spill_forget(struct spill *s, uint64_t seq);
 /* The newest deleted range that covers a key, or NULL; its bounds may be narrower than it was. */
 const struct spill_range *sdb__spill_covering(const struct spill *s, uint32_t keyspace,
@@ -156,6 +159,8 @@ SDB_MUST_USE sdb_status sdb__spill_back(struct spill *s, struct spill_run *run,
  * savepoints), and is kept.
  */
 SDB_MUST_USE sdb_status sdb__spill_compact(struct spill *s, bool revives);
+/* Writes the newest run anew without what was forgotten. On failure it is as it was. */
+SDB_MUST_USE sdb_status sdb__spill_shrink(struct spill *s);
 /* Merges all into the run for the log; *out_totals has what is in it. */
 SDB_MUST_USE sdb_status sdb__spill_finish(struct spill *s, struct spill_writer *out_totals);
 

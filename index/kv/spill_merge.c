@@ -132,7 +132,10 @@ static sdb_status merge(struct merging *m, size_t count, struct spill_run *out)
     struct spill *s = m->s;
     sdb_status status = SDB_OK;
 
-    out->first_seq = count ? s->runs[s->run_count - count].first_seq : 0;
+    if (count) {
+        out->first_seq = s->runs[s->run_count - count].first_seq;
+        out->end_seq = s->runs[s->run_count - 1].end_seq;
+    }
     m->heap = sdb__mem_alloc(s->allocator, (count ? count : 1) * sizeof *m->heap);
     if (!m->heap) status = SDB_NOMEM;
     if (status == SDB_OK) status = run_all(m, s->runs + s->run_count - count, count);
@@ -166,6 +169,20 @@ sdb_status sdb__spill_compact(struct spill *s, bool revives)
         run.level = level + 1;
         replace(s, count, &run);
     }
+}
+
+sdb_status sdb__spill_shrink(struct spill *s)
+{
+    struct merging m = {.s = s, .revives = true};
+    struct spill_run run;
+
+    TRY(sdb__spill_run_new(s, &run));
+    m.writer = (struct spill_writer){.s = s, .run = &run};
+    run.level = s->runs[s->run_count - 1].level;
+    TRY(merge(&m, 1, &run));
+    run.end_seq = s->gaps[s->gap_count - 1].from; /* no other gap reaches its end */
+    replace(s, 1, &run);
+    return SDB_OK;
 }
 
 /* Writes the deleted ranges, which come before all else. */

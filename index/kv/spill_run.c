@@ -34,7 +34,7 @@ static sdb_status write_parts(struct spill *s, const uint8_t *bytes, size_t size
     TRY(sdb__pager_extent_write(s->pager, bytes, first, &block->extent));
     if (first == size) return SDB_OK;
     status = sdb__pager_extent_write(s->pager, bytes + first, size - first, &block->more);
-    if (status != SDB_OK) sdb__pager_extent_release(s->pager, &block->extent);
+    if (status != SDB_OK) sdb__pager_extent_discard(s->pager, &block->extent);
     return status;
 }
 

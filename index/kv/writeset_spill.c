@@ -81,6 +81,7 @@ static sdb_status write_run(struct write_set *w)
     status = sdb__spill_run_new(s, &run);
     if (status == SDB_OK) {
         run.first_seq = s->next_seq;
+        run.end_seq = s->next_seq + (w->count - w->spilled);
         for (size_t i = 0; i < count && status == SDB_OK; i++)
             if (!is_replaced(w, &placed[i], count - i))
                 status = write_placed(&writer, &placed[i], s->next_seq + placed[i].rank);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_log.c: any bytes as the segments of a log; reading them back must not crash, deliver a body
- * twice, or cost more than its share. What can be read must read the same from an archive.
+ * twice, or cost more than its share. What can be read must read the same from an archive, and in
+ * parts.
  *
  * The first byte of the input says how the rest is taken: bit 0, the header of each segment is put
  * right; bit 1, so are the checksums of its records, one behind the other; bits 2 and 3, into how
@@ -14,6 +15,8 @@
 #include "wal/wal_internal.h"
 
 #define FOLDER "f.sdb-wal"
+
+enum { PART_BYTES = 64 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -97,6 +100,34 @@ static sdb_status count_bytes(void *context, uint64_t lsn, const uint8_t *body, 
     return SDB_OK;
 }
 
+/* Bodies in parts; state[2]: whether one has begun. */
+static sdb_status count_parts(void *context, const struct wal_part *part)
+{
+    uint64_t *state = context;
+
+    must(part->first == !state[2] && (part->last || part->size >= PART_BYTES));
+    must(part->first ? state[1] == 0 || part->lsn > state[0] : part->lsn == state[0]);
+    state[0] = part->lsn;
+    state[1] += part->size;
+    state[2] = !part->last;
+    return SDB_OK;
+}
+
+/* The log was read back with this answer, with `bytes` in its bodies; so it is in parts. */
+static void try_parts(struct io *io, sdb_status wanted, const struct wal_replay *expected,
+                      uint64_t bytes)
+{
+    const char *const folders[2] = {FOLDER, NULL};
+    struct wal_replay replay;
+    uint64_t state[3] = {0, 0, 0};
+
+    must(sdb__wal_replay_parts(io, &sdb__mem_default, folders, &identity, 0, PART_BYTES,
+                               count_parts, NULL, state, &replay) == wanted);
+    must(state[1] == bytes && !state[2]);
+    if (wanted == SDB_OK || wanted == SDB_CORRUPT)
+        must(replay.end_lsn == expected->end_lsn && replay.bodies == expected->bodies);
+}
+
 /* The log was read back as `expected`, with `bytes` in its bodies; so is its archive. */
 static void try_archive(struct io *io, const struct wal_replay *expected, uint64_t bytes)
 {
@@ -127,14 +158,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t lsn = 0, state[2] = {0, 0};
     size_t part = size ? (size - 1) / segments : 0;
     struct wal_replay replay;
+    sdb_status status;
     struct io *io;
 
     must(sdb__io_new_memory(&sdb__mem_default, &io) == SDB_OK);
     must(sdb__io_folder_make(io, FOLDER) == SDB_OK);
     for (unsigned i = 0; i < segments; i++)
         lsn = put_segment(io, mode, i + 1, lsn, size ? data + 1 + i * part : data, part);
-    if (sdb__wal_replay(io, &sdb__mem_default, FOLDER, &identity, 0, count_bytes, NULL, state,
-                        &replay) == SDB_OK) {
+    status = sdb__wal_replay(io, &sdb__mem_default, FOLDER, &identity, 0, count_bytes, NULL, state,
+                             &replay);
+    try_parts(io, status, &replay, state[1]);
+    if (status == SDB_OK) {
         must(replay.end_lsn <= lsn && state[1] <= lsn);
         try_archive(io, &replay, state[1]);
     }
