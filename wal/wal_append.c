@@ -282,7 +282,7 @@ sdb_status sdb__wal_append_from(struct wal *wal, uint64_t size, wal_give_fn give
                                 uint64_t *out_end)
 {
     struct wal_piece piece = {sdb__mem_alloc(wal->allocator, WAL_RECORD_MAX), 0};
-    struct remains r = {.left = size};
+    struct remains r = {.left = size, .bulk = true};
     sdb_status status;
 
     if (!piece.data) return SDB_NOMEM;

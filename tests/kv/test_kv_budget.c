@@ -112,6 +112,45 @@ START_TEST(a_load_of_several_caches_stays_within_the_budget)
 }
 END_TEST
 
+/* SPILLED=3000000 makes it larger. */
+START_TEST(a_transaction_of_many_times_the_memory_stays_within_its_own)
+{
+    enum { TXN_MEMORY = 4 * 1024 * 1024, SMALL = 16 * 1024 * 1024 };
+    uint64_t rows = kv_number("SPILLED", 400000), count;
+    sdb_stats stats = {.size = sizeof stats};
+    char key[32], value[100];
+    sdb_keyspace *keyspace;
+    sdb_txn *txn;
+    sdb_db *db;
+
+    options = (sdb_options)SDB_OPTIONS_INIT;
+    options.cache_bytes = SMALL;
+    options.txn_memory_bytes = TXN_MEMORY;
+    options.durability = SDB_DURABILITY_NONE;
+    forget_most_resident();
+    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
+    keyspace = kv_keyspace(db, "a");
+    OK(sdb_txn_begin(db, SDB_TXN_WRITE, &txn));
+    memset(value, 'v', sizeof value);
+    for (uint64_t i = 0; i < rows; i++) {
+        (void)snprintf(key, sizeof key, "%016llu", (unsigned long long)(i * 7919u % rows));
+        MUST(sdb_put(txn, keyspace, (sdb_slice){key, strlen(key)},
+                     (sdb_slice){value, sizeof value}));
+    }
+    OK(sdb_txn_commit(txn));
+    OK(sdb_stat(db, &stats));
+    printf("spilled %.1f MiB, resident at most %.1f MiB\n", (double)stats.spilled_bytes / 1048576,
+           (double)most_resident() / 1048576);
+    ck_assert_uint_gt(stats.spilled_bytes, rows * 100);
+    if (MEASURED) ck_assert_uint_le(most_resident(), TXN_MEMORY + SMALL + 2 * PROGRAM);
+    OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+    OK(sdb_count(txn, keyspace, NULL, &count));
+    ck_assert_uint_eq(count, rows);
+    sdb_txn_abort(txn);
+    OK(sdb_close(db));
+}
+END_TEST
+
 static void setup(void)
 {
     kv_folder_make(&folder);
@@ -128,8 +167,9 @@ int main(void)
     TCase *cases = tcase_create("budget");
 
     tcase_add_checked_fixture(cases, setup, teardown);
-    tcase_set_timeout(cases, 60);
+    tcase_set_timeout(cases, 120);
     tcase_add_test(cases, a_load_of_several_caches_stays_within_the_budget);
+    tcase_add_test(cases, a_transaction_of_many_times_the_memory_stays_within_its_own);
     suite_add_tcase(suite, cases);
     return kv_main(suite);
 }
