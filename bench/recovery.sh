@@ -9,7 +9,9 @@
 # keys, and at random.
 # By environment:
 #   RECOVERY_MB        size of the log (1024)        RECOVERY_VALUE  bytes of a value (100)
-#   RECOVERY_CACHE_MB  cache_bytes (1024)            RECOVERY_DB     folder (./bench-recovery.dir)
+#   RECOVERY_CACHE_MB  cache_bytes (4096)            RECOVERY_DB     folder (./bench-recovery.dir)
+# What is written must fit into half of the cache: fuller of changed pages it has a checkpoint
+# written, and the log is shorter.
 # Exit 1 when something failed, or differs, or if opening takes two seconds and more and shows no
 # progress.
 set -u
@@ -20,7 +22,7 @@ build=${1:?usage: recovery.sh BUILD}
 build=$(cd "$build" && pwd) || exit 1
 mb=${RECOVERY_MB:-1024}
 value=${RECOVERY_VALUE:-100}
-cache_mb=${RECOVERY_CACHE_MB:-1024}
+cache_mb=${RECOVERY_CACHE_MB:-4096}
 dir=${RECOVERY_DB:-bench-recovery.dir}
 work=$build/bench/big_work
 sdb=$build/sdb
@@ -51,6 +53,7 @@ fail()
     exit 1
 }
 
+batch=100 # records in a commit
 # A record of a put: key, value, and some bytes around them.
 num=$((mb * 1048576 / (value + 16 + 6)))
 
@@ -60,7 +63,7 @@ leave_log()
     rm -rf "$dir"/r.sdb*
     : >"$dir/line"
     "$work" put "$dir/r.sdb" "$num" 0 "$num" 1 order="$1" value="$value" cache_mb="$cache_mb" \
-        checkpoint_mb=$((mb * 4 + 256)) batch=100 hold=1 >"$dir/line" 2>"$dir/err" &
+        checkpoint_mb=$((mb * 4 + 256)) batch=$batch hold=1 >"$dir/line" 2>"$dir/err" &
     pid=$!
     until grep -q . "$dir/line"; do
         kill -0 "$pid" 2>/dev/null || fail "filling: $(cat "$dir/err")"
@@ -89,8 +92,8 @@ recover()
     # What is drawn over and over again stands between carriage returns.
     tr '\r' '\n' <"$dir/screen" | grep 'recovering' | sed 's/\x1b\[[0-9;]*[A-Za-z]//g' >"$dir/shown"
     shown=$(wc -l <"$dir/shown")
-    awk -v order="$1" -v mb=$((log / 1024)) -v ms="$ms" -v num="$num" -v commits="$commits" \
-        -v shown="$shown" 'BEGIN {
+    awk -v order="$1" -v mb=$((log / 1024)) -v ms="$ms" -v num=$((commits * batch)) \
+        -v commits="$commits" -v shown="$shown" 'BEGIN {
             if (ms < 1) ms = 1
             rate = num / ms / 1e3
             printf "%-7s %6d MB of log, %d records in %d commits: %.2f s, %.2f M records/s; " \
