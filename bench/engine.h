@@ -103,6 +103,9 @@ typedef struct bench_engine {
     /* Brings pending work to an end: a checkpoint, a flush. Its time is not measured. */
     bench_answer (*settle)(bench_db *db);
 
+    /* Writes a checkpoint while sessions go on, in a thread of its own. NULL: it has none. */
+    bench_answer (*checkpoint)(bench_db *db);
+
     bench_answer (*session_open)(bench_db *db, bench_session **out_session);
     void (*session_close)(bench_session *session);
 

@@ -336,6 +336,7 @@ const bench_engine bench_engine_sdb = {
     .open = db_open,
     .close = db_close,
     .settle = settle,
+    .checkpoint = settle,
     .session_open = session_open,
     .session_close = session_close,
     .write_begin = write_begin,

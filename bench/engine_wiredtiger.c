@@ -275,6 +275,7 @@ const bench_engine bench_engine_wiredtiger = {
     .open = db_open,
     .close = db_close,
     .settle = settle,
+    .checkpoint = settle,
     .session_open = session_open,
     .session_close = session_close,
     .write_begin = write_begin,

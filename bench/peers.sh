@@ -65,6 +65,7 @@ threads all mixed --threads=2 --reads=$some
 sync8 all fillsync --threads=8 $syncs
 disk all readrandom --direct=1 --cache_mb=$quarter --reads=$few
 inflight sdb readrandom --direct=1 --cache_mb=$quarter --reads=$few --inflight=32
+checkpoint sdb,wiredtiger overwritecheckpoint
 writes all overwrite --direct=1 --cache_mb=$quarter
 zstd sdb,rocksdb fillrandom --compression=zstd
 ycsb all ycsba,ycsbb,ycsbc,ycsbf,ycsbd,ycsbe --reads=$some

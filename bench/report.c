@@ -149,6 +149,8 @@ void bench_report_result(const bench_report *report, const char *engine, unsigne
         result->wall_ns > 0 ? (double)result->operations * 1e9 / (double)result->wall_ns : 0;
     double p50 = (double)bench_histogram_percentile(&result->latency, 50) / 1000;
     double p99 = (double)bench_histogram_percentile(&result->latency, 99) / 1000;
+    double p999 = (double)bench_histogram_percentile(&result->latency, 99.9) / 1000;
+    double most = (double)bench_histogram_percentile(&result->latency, 100) / 1000;
     double cpu = (double)result->cpu_ns / 1000 / operations;
     char checksum[32] = "-";
 
@@ -156,18 +158,20 @@ void bench_report_result(const bench_report *report, const char *engine, unsigne
     printf(report->json
                ? "{\"kind\":\"result\",\"engine\":\"%s\",\"workload\":\"%s\",\"threads\":%u,"
                  "\"num\":%" PRIu64 ",\"ops_per_sec\":%.0f,\"p50_us\":%.3f,\"p99_us\":%.3f,"
-                 "\"cpu_us_per_op\":%.3f,\"disk_bytes\":%" PRIu64 ",\"written_bytes\":%" PRIu64
+                 "\"p999_us\":%.3f,\"max_us\":%.3f,\"cpu_us_per_op\":%.3f,"
+                 "\"disk_bytes\":%" PRIu64 ",\"written_bytes\":%" PRIu64
                  ",\"checksum\":\"%s\",\"batch\":%" PRIu64 ",\"operations\":%" PRIu64
                  ",\"run\":%u,\"inflight\":%u,\"io\":\"%s\",\"read_bytes\":%" PRIu64
                  ",\"cache_mb\":%" PRIu64 ",\"label\":\"%s\"}\n"
                : "engine=%s workload=%s threads=%u num=%" PRIu64
-                 " ops_per_sec=%.0f p50_us=%.3f p99_us=%.3f cpu_us_per_op=%.3f disk_bytes=%" PRIu64
+                 " ops_per_sec=%.0f p50_us=%.3f p99_us=%.3f p999_us=%.3f max_us=%.3f"
+                 " cpu_us_per_op=%.3f disk_bytes=%" PRIu64
                  " written_bytes=%" PRIu64 " checksum=%s batch=%" PRIu64 " operations=%" PRIu64
                  " run=%u inflight=%u io=%s read_bytes=%" PRIu64 " cache_mb=%" PRIu64 " label=%s\n",
-           engine, result->workload, result->threads, config->generator.count, rate, p50, p99, cpu,
-           result->disk_bytes, result->written_bytes, checksum, result->batch, result->operations,
-           run, result->inflight, result->io, result->read_bytes, config->cache_bytes >> 20,
-           config->label);
+           engine, result->workload, result->threads, config->generator.count, rate, p50, p99,
+           p999, most, cpu, result->disk_bytes, result->written_bytes, checksum, result->batch,
+           result->operations, run, result->inflight, result->io, result->read_bytes,
+           config->cache_bytes >> 20, config->label);
     fflush(stdout);
 }
 

@@ -49,6 +49,7 @@ function opponent(label, workload, kind, against,    e, name, v, most, who) {
 function shown(kind, v, cpu) {
     if (kind == "rate") return scaled(v) sprintf(" (%.2f µs)", cpu)
     if (kind == "size") return sprintf("%.1f MB", v / 1e6)
+    if (kind == "p99") return sprintf("%.1f", v)
     return sprintf("%.2f", v)
 }
 
@@ -61,6 +62,10 @@ function goal_line(line, label, workload, kind, against, goal,    part, other, w
         other = "calibration"
         who = "disk"
         held = part[2] "/" part[3]
+    } else if (split(against, part, " ") == 2) {
+        who = part[1]
+        held = workload
+        best_of[other, held, who, kind] = part[2] + 0
     } else {
         held = workload
         who = opponent(other, held, kind, against)
@@ -82,7 +87,7 @@ function goal_line(line, label, workload, kind, against, goal,    part, other, w
     if (goal != "-") {
         met = "**missed**"
         if (kind == "rate" && ratio >= goal + 0) met = "met"
-        if (kind == "size" && ratio <= goal + 0) met = "met"
+        if ((kind == "size" || kind == "p99") && ratio <= goal + 0) met = "met"
         if (kind == "written" && ratio < goal + 0) met = "met"
         if (met == "met") goals_met++
         goal = sign[kind] " " goal
@@ -155,6 +160,7 @@ BEGIN {
     FS = "\t"
     sign["rate"] = "≥"
     sign["size"] = "≤"
+    sign["p99"] = "≤"
     sign["written"] = "<"
 }
 
@@ -165,6 +171,7 @@ file == 1 {
     workload = $3 == "disk" ? $2 "/" $13 : $2
     best_of[$1, workload, $3, "rate"] = $5
     best_of[$1, workload, $3, "cpu"] = $8
+    best_of[$1, workload, $3, "p99"] = $7
     best_of[$1, workload, $3, "size"] = $9
     best_of[$1, workload, $3, "written"] = $10 / operations / 116
     if ($16 > runs) runs = $16

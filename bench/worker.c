@@ -31,12 +31,17 @@
 
 enum { SCAN_SAMPLE = 32 };
 
-void bench_worker_lap(bench_worker *worker, uint64_t *since)
+static void lap(bench_histogram *histogram, uint64_t *since)
 {
     uint64_t now = bench_now_ns();
 
-    bench_histogram_add(&worker->latency, now - *since);
+    bench_histogram_add(histogram, now - *since);
     *since = now;
+}
+
+void bench_worker_lap(bench_worker *worker, uint64_t *since)
+{
+    lap(&worker->latency, since);
 }
 
 unsigned bench_worker_inflight(const bench_job *job)
@@ -56,19 +61,26 @@ static bench_answer loop_write(bench_worker *worker)
         .batch = job->stage->config->batch,
         .remove = job->workload->remove,
     };
+    bool checkpoints = job->workload->checkpoints;
     uint64_t since = bench_now_ns();
 
     for (uint64_t at = worker->from; at < worker->to;) {
         uint64_t count = worker->to - at < change.batch ? worker->to - at : change.batch;
-        bench_answer answer = bench_stage_poll(job->stage, worker->latency.count);
+        unsigned epoch = checkpoints ? atomic_load(&job->checkpointer.epoch) : 0;
+        bench_answer answer = bench_stage_poll(job->stage, at);
 
         if (answer != BENCH_OK) return answer;
         answer = bench_stage_change(job->stage, worker->session, &change, at, count, worker->key,
                                     worker->value);
         if (answer != BENCH_OK) return answer;
-        bench_worker_lap(worker, &since);
         at += count;
-        worker->done += count;
+        if (checkpoints && bench_checkpointer_ran(&job->checkpointer, epoch)) {
+            lap(&worker->beside, &since);
+            worker->done_beside += count;
+        } else {
+            bench_worker_lap(worker, &since);
+            worker->done += count;
+        }
     }
     return BENCH_OK;
 }
@@ -296,6 +308,7 @@ void *bench_worker_main(void *argument)
     uint64_t cpu;
 
     bench_histogram_init(&worker->latency);
+    bench_histogram_init(&worker->beside);
     worker->answer = prepare(worker);
     pthread_barrier_wait(&job->start);
     cpu = bench_clock(CLOCK_THREAD_CPUTIME_ID);

@@ -5,6 +5,7 @@
 #ifndef SDB_BENCH_WORKER_H
 #define SDB_BENCH_WORKER_H
 
+#include "bench/checkpointer.h"
 #include "bench/dice.h"
 
 #include <pthread.h>
@@ -21,6 +22,7 @@ typedef struct bench_job {
     pthread_barrier_t start; /* the workers and the one who measures */
     atomic_uint reading;     /* MIXED: readers that are not done */
     atomic_ullong newest;    /* MIXED: the newest generation that a reader may see */
+    bench_checkpointer checkpointer; /* WRITE with checkpoints beside it */
 } bench_job;
 
 typedef struct bench_worker {
@@ -38,6 +40,8 @@ typedef struct bench_worker {
     unsigned char *key;
     unsigned char *value;
     bench_histogram latency;
+    bench_histogram beside;     /* of the commits beside which a checkpoint ran … */
+    uint64_t done_beside;       /* … and their operations; neither is in `latency` or `done` */
     pthread_t thread;
 } bench_worker;
 

@@ -45,6 +45,11 @@ const bench_workload bench_workloads[] = {
     {.name = "overwrite",
      .text = "give every entry a new value, in random order",
      .kind = BENCH_KIND_WRITE},
+    {.name = "overwritecheckpoint",
+     .text = "overwrite, while checkpoints are written half of the time: commits beside one, and "
+             "between",
+     .kind = BENCH_KIND_WRITE,
+     .checkpoints = true},
     {.name = "readrandom", .text = "read --reads random entries", .kind = BENCH_KIND_GET},
     {.name = "readmissing",
      .text = "look for --reads random keys that are not there",
@@ -220,6 +225,31 @@ static void collect(bench_result *result, const bench_job *job, const bench_work
     result->wall_ns = end_ns - start_ns;
 }
 
+/*
+ * Of a workload with checkpoints: results[0] has the commits between them already, results[1] gets
+ * those beside one. The time of each side is that of its commits.
+ */
+static void collect_beside(bench_result results[BENCH_SIDES_MAX], const bench_worker *workers,
+                           unsigned count)
+{
+    bench_result *between = &results[0];
+    bench_result *during = &results[1];
+    uint64_t cpu_ns = between->cpu_ns;
+
+    *during = *between;
+    bench_histogram_init(&during->latency);
+    during->operations = 0;
+    for (unsigned i = 0; i < count; i++) {
+        during->operations += workers[i].done_beside;
+        bench_histogram_merge(&during->latency, &workers[i].beside);
+    }
+    between->wall_ns = between->latency.sum / count;
+    during->wall_ns = during->latency.sum / count;
+    between->cpu_ns = between->operations == 0 ? 0
+                                               : cpu_ns * between->operations /
+                                                     (between->operations + during->operations);
+}
+
 /* What the content is after the changes of a job. */
 static bench_answer content_change(bench_stage *stage, const bench_job *job, uint64_t written)
 {
@@ -301,13 +331,16 @@ static bench_answer finish(bench_job *job, bench_result *results, unsigned sides
     bench_stage *stage = job->stage;
     bench_result *last = &results[sides - 1];
     bool scans = job->workload->scans;
+    bool checkpoints = job->workload->checkpoints;
     bool changes = job->workload->kind == BENCH_KIND_WRITE ||
                    job->workload->kind == BENCH_KIND_MIX || (sides > 1 && !scans);
     uint64_t disk_bytes;
     uint64_t digest;
 
     if (changes) {
-        if (content_change(stage, job, last->operations) != BENCH_OK) return BENCH_FAILED;
+        uint64_t written = last->operations + (checkpoints ? results[0].operations : 0);
+
+        if (content_change(stage, job, written) != BENCH_OK) return BENCH_FAILED;
         if (bench_stage_settle(stage, &disk_bytes) != BENCH_OK) return BENCH_FAILED;
         end = bench_measure_point();
     } else {
@@ -320,9 +353,12 @@ static bench_answer finish(bench_job *job, bench_result *results, unsigned sides
     if (sides > 1) {
         /* The engine's own threads work for the side that changes. */
         last->cpu_ns -= results[0].cpu_ns < last->cpu_ns ? results[0].cpu_ns : last->cpu_ns;
-        snprintf(results[0].workload, sizeof results[0].workload, "%s.read", job->workload->name);
+        snprintf(results[0].workload, sizeof results[0].workload, "%s.%s", job->workload->name,
+                 checkpoints ? "between" : "read");
         snprintf(last->workload, sizeof last->workload, "%s.%s", job->workload->name,
-                 scans ? "scan" : "write");
+                 checkpoints ? "during"
+                 : scans     ? "scan"
+                             : "write");
     }
     last->has_checksum = sides == 1;
     if (scans) return BENCH_OK; /* every get and every pass was verified */
@@ -332,18 +368,44 @@ static bench_answer finish(bench_job *job, bench_result *results, unsigned sides
     return BENCH_OK;
 }
 
+/* Runs the job with what has to run beside it. */
+static bench_answer run_beside(bench_job *job, bench_worker *workers, unsigned count,
+                               bench_point *out_start, bench_point *out_end)
+{
+    bench_stage *stage = job->stage;
+    bool checkpoints = job->workload->checkpoints;
+    bench_pagecache keeper = {.running = false};
+    bench_answer answer;
+
+    if (stage->config->direct) {
+        if (!bench_pagecache_hold(&keeper, stage->directory, stage->config->cache_bytes))
+            return bench_fail("the thread that bounds the page cache cannot be started");
+        stage->keeper = &keeper;
+    }
+    answer = checkpoints ? bench_checkpointer_start(&job->checkpointer, stage) : BENCH_OK;
+    if (answer == BENCH_OK) {
+        answer = job_run(job, workers, count, out_start);
+        if (checkpoints && bench_checkpointer_stop(&job->checkpointer) != BENCH_OK)
+            answer = BENCH_FAILED;
+        *out_end = bench_measure_point();
+    }
+    stage->keeper = NULL;
+    bench_pagecache_release(&keeper);
+    return answer;
+}
+
 bench_answer bench_workload_run(bench_stage *stage, const bench_workload *workload,
                                 bench_result results[BENCH_SIDES_MAX], unsigned *out_sides,
                                 bool *out_filled)
 {
     unsigned threads = stage->config->threads;
-    unsigned sides = workload->kind == BENCH_KIND_MIXED ? 2 : 1;
-    unsigned count = threads + sides - 1;
+    bool mixed = workload->kind == BENCH_KIND_MIXED;
+    unsigned sides = mixed || workload->checkpoints ? 2 : 1;
+    unsigned count = threads + (mixed ? 1 : 0);
     bench_worker *workers = NULL;
     bench_answer answer;
-    bench_pagecache keeper = {.running = false};
-    bench_point start;
-    bench_point end;
+    bench_point start = {0};
+    bench_point end = {0};
     bench_job job;
 
     if (precondition(stage, workload, out_filled) != BENCH_OK) return BENCH_FAILED;
@@ -351,20 +413,11 @@ bench_answer bench_workload_run(bench_stage *stage, const bench_workload *worklo
     if (workers == NULL) return bench_fail("out of memory");
     job_init(&job, stage, workload);
     job_deal(&job, workers, threads, count);
-    if (stage->config->direct) {
-        if (!bench_pagecache_hold(&keeper, stage->directory, stage->config->cache_bytes)) {
-            free(workers);
-            return bench_fail("the thread that bounds the page cache cannot be started");
-        }
-        stage->keeper = &keeper;
-    }
-    answer = job_run(&job, workers, count, &start);
-    end = bench_measure_point();
-    stage->keeper = NULL;
-    bench_pagecache_release(&keeper);
+    answer = run_beside(&job, workers, count, &start, &end);
     if (answer == BENCH_OK) {
         collect(&results[0], &job, workers, 0, threads, start.wall_ns);
-        if (sides > 1) collect(&results[1], &job, workers, threads, count, start.wall_ns);
+        if (mixed) collect(&results[1], &job, workers, threads, count, start.wall_ns);
+        if (workload->checkpoints) collect_beside(results, workers, count);
         answer = finish(&job, results, sides, &start, end);
         *out_sides = sides;
     }

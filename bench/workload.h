@@ -42,6 +42,7 @@ typedef struct bench_workload {
     bool ascending; /* WRITE: in the order of the keys */
     bool sync;      /* WRITE: each commit is on disk when it returns */
     bool remove;    /* WRITE: deletes */
+    bool checkpoints; /* WRITE: one more thread has checkpoints written, half of the time */
     bool missing;   /* GET: keys that are not there */
     bool backward;  /* SCAN */
     bool scans;     /* MIXED: the other thread scans; the gets are of the first sixteenth */
@@ -56,7 +57,7 @@ const bench_workload *bench_workload_find(const char *name, size_t length);
 
 /* What one side of a workload did. */
 typedef struct bench_result {
-    char workload[64]; /* its name; with ".read" or ".write" if it has two sides */
+    char workload[64]; /* its name; if it has two sides, with ".read", ".between" and so on */
     unsigned threads;
     uint64_t batch;
     uint64_t operations;

@@ -22,6 +22,7 @@ measured()
     line sdb base fillsync 89 1.5 1 0 bb
     line sdb base fillrandom 89 1.5 500 0 bb
     line lmdb base fillrandom 100 1.5 500 0 bb
+    line sdb checkpoint overwritecheckpoint.during 9 1.5 500 0 -
     line sdb writes overwrite 9 1.5 500 2320 cc
     line lmdb writes overwrite 9 1.5 500 3480 cc
     echo 'failure=leveldb workload=fillrandom threads=1 batch=1 label=base why=it has no more room'
@@ -39,6 +40,8 @@ like "$out" "*| bytes on disk after fillrandom | 0.0 MB | lmdb 0.0 MB | 1.00 | â
     "of bytes the fewer the better, and as many are enough"
 like "$out" "*per byte changed*| 2.00 | lmdb 3.00 | 0.67 | < 1.0 | met |*" \
     "but not of those written"
+like "$out" "*while a checkpoint is written,*| 2.0 | limit 1000.0 | 0.00 | â‰¤ 1.0 | met |*" \
+    "a limit is a number"
 like "$out" "*| readmissing | - | - | - | 1.5 | not measured |*" "what is missing is said to be"
 like "$out" "*| fillrandom |*| failed |*" "a line that failed too"
 like "$out" "*- leveldb, base, fillrandom: it has no more room*" "and why"
