@@ -361,6 +361,20 @@ static void submit(struct io_queue *base, struct io_op *const *ops, size_t count
 
 /* ---- queues ---- */
 
+/*
+ * liburing maps and unmaps rings by system calls that the thread sanitizer does not see: it has to
+ * be told that a ring where another thread had one begins after that has ended.
+ */
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+static char rings;
+static void ring_begins(void) { __tsan_acquire(&rings); }
+static void ring_ends(void) { __tsan_release(&rings); }
+#else
+static void ring_begins(void) {}
+static void ring_ends(void) {}
+#endif
+
 static void queue_free(struct io_queue *base)
 {
     struct uring_queue *queue = (struct uring_queue *)base;
@@ -369,6 +383,7 @@ static void queue_free(struct io_queue *base)
     /* It has to be empty. If it is not: the kernel must not write to memory that is given back. */
     assert(queue->reserved == 0);
     if (queue->flying > 0) gather(base, SIZE_MAX);
+    ring_ends();
     if (queue->has_ring) io_uring_queue_exit(&queue->ring);
     sdb__mem_free(allocator, queue->slots);
     sdb__mem_free(allocator, queue->chains);
@@ -416,6 +431,7 @@ static sdb_status queue_new(struct io *base, unsigned depth, struct io_queue **o
     status = make_arrays(queue, depth);
     if (status == SDB_OK) {
         error = -io_uring_queue_init(depth, &queue->ring, 0);
+        ring_begins();
         queue->has_ring = error == 0;
         if (error && io->falls_back)
             atomic_store(&base->late_note, "the kernel refused a ring for one more queue (too many "

@@ -338,7 +338,8 @@ START_TEST(windows_fetched_ahead_lose_nothing)
     __atomic_store_n(&stop, true, __ATOMIC_RELAXED);
     (void)pthread_join(preparer, NULL);
     fixture_sync(&f);
-    fixture_replay_all(&f, trimmed + 1);
+    OK(fixture_replay(&f, trimmed + 1)); /* behind it a reused segment has old bytes */
+    ck_assert_uint_eq(f.delivered, f.count - trimmed - 1);
     fixture_close(&f);
     OK(sdb__wal_remove(io, FIXTURE_FOLDER));
     f.io = memory;
