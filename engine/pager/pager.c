@@ -226,7 +226,7 @@ sdb_status sdb__pager_open_kept(struct pager *parent, const char *name, uint64_t
     }
     p->parent = parent;
     p->of_parent = kept;
-    sdb__pool_lend(parent, cache_bytes);
+    sdb__pager_lend(parent, cache_bytes);
     p->superblock = *s;
     p->next_id = s->page_limit;
     status = sdb__pool_queue_get(p, &queue);
@@ -248,7 +248,7 @@ void sdb__pager_close(struct pager *p)
 {
     if (!p) return;
     if (p->parent) {
-        sdb__pool_unlend(p->parent, p->options.cache_bytes);
+        sdb__pager_unlend(p->parent, p->options.cache_bytes);
         sdb__kept_unuse(p->parent, p->of_parent);
     }
     sdb__kept_done(p);

@@ -310,6 +310,13 @@ bool sdb__pager_wants_checkpoint(struct pager *pager);
 bool sdb__pager_wants_memory(const struct pager *pager);
 void sdb__pager_prepare_memory(struct pager *pager);
 
+/*
+ * Lends bytes of the budget, giving up frames for them as far as they can be had now; or takes them
+ * back.
+ */
+void sdb__pager_lend(struct pager *pager, uint64_t bytes);
+void sdb__pager_unlend(struct pager *pager, uint64_t bytes);
+
 /* Milliseconds since 1970, for what people read; never for order. */
 uint64_t sdb__pager_now_ms(void);
 

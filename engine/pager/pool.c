@@ -26,6 +26,7 @@
 #include "engine/base/mutant.h"
 #include "engine/base/status.h"
 
+enum { TRIMMED = 256 }; /* frames given up at once */
 enum { QUEUE_DEPTH = 64, EVICT_PATIENCE_MS = 10000, FOLDS_A_ROUND = 16 };
 
 sdb_status sdb__pool_queue_get(struct pager *p, struct io_queue **out_queue)
@@ -293,18 +294,21 @@ static bool is_over(const struct pager *p, uint64_t frames)
  */
 static void trim(struct pager *p)
 {
-    while (p->free_count && is_over(p, frames_live(p))) {
-        /*
-         * At first, those at the arena's end, never touched: others lie in the midst of huge pages.
-         */
-        uint32_t frame = p->free_frames[0];
+    uint32_t gone[TRIMMED], count, live = frames_live(p);
 
-        p->free_count--;
-        memmove(p->free_frames, p->free_frames + 1, p->free_count * sizeof *p->free_frames);
-        (void)madvise(frame_data(p, frame), p->page_size, MADV_DONTNEED);
-        atomic_fetch_add_explicit(&p->retired, 1, memory_order_relaxed);
-        p->free_frames[frames_live(p)] = frame;
-    }
+    do { /* at first, those at the arena's end, never touched: others lie in huge pages' midst */
+        for (count = 0; count < TRIMMED && count < p->free_count && is_over(p, live - count);
+             count++) {
+            gone[count] = p->free_frames[count];
+            (void)madvise(frame_data(p, gone[count]), p->page_size, MADV_DONTNEED);
+        }
+        if (!count) return;
+        live -= count;
+        p->free_count -= count;
+        memmove(p->free_frames, p->free_frames + count, p->free_count * sizeof *p->free_frames);
+        for (uint32_t i = 0; i < count; i++) p->free_frames[live + i] = gone[count - 1 - i];
+        atomic_fetch_add_explicit(&p->retired, count, memory_order_relaxed);
+    } while (count == TRIMMED);
 }
 
 /* Takes retired frames back as far as the budget has room for them. Under pool_lock. */
@@ -377,7 +381,7 @@ static bool evict(struct pager *p, uint64_t id, uint32_t *out_frame, sdb_status 
     return taken;
 }
 
-void sdb__pool_lend(struct pager *p, uint64_t bytes)
+void sdb__pager_lend(struct pager *p, uint64_t bytes)
 {
     sdb_status status = SDB_OK;
 
@@ -393,7 +397,7 @@ void sdb__pool_lend(struct pager *p, uint64_t bytes)
     (void)pthread_mutex_unlock(&p->pool_lock);
 }
 
-void sdb__pool_unlend(struct pager *p, uint64_t bytes)
+void sdb__pager_unlend(struct pager *p, uint64_t bytes)
 {
     (void)pthread_mutex_lock(&p->pool_lock);
     p->lent_bytes -= bytes;

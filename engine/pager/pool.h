@@ -183,13 +183,6 @@ SDB_MUST_USE sdb_status sdb__pool_try_frame(struct pager *p, uint64_t id, bool *
 /* Gives a frame back whose page has ended, or did not come. */
 void sdb__pool_frame_return(struct pager *p, uint32_t frame);
 
-/*
- * Lends bytes of the budget, giving up frames for them as far as they can be had now; or takes them
- * back.
- */
-void sdb__pool_lend(struct pager *p, uint64_t bytes);
-void sdb__pool_unlend(struct pager *p, uint64_t bytes);
-
 /* Measures other_bytes anew. Under map_lock. */
 void sdb__pool_measure_locked(struct pager *p);
 

@@ -14,7 +14,8 @@
  *   the opening for good (`failed`). I3 nothing on disk that the last checkpoint needs is changed
  *   before the checkpoint at the end: a crash while recovering begins it anew.
  * Costs: each byte of the log is read, hashed and copied once; memory for two batches, each of
- *   cache_bytes / 4 and at most BATCH_MOST of operations and up to as much for their order.
+ *   cache_bytes / 8 and at most BATCH_MOST of operations and up to as much for their order, which
+ *   the cache lends.
  * Not here: what a valid record is (wal/), checkpoints.
  */
 #include <inttypes.h>
@@ -33,6 +34,7 @@
 static const uint64_t tell_every_ns = 100000000;
 
 enum { BATCH_LEAST = 64 * 1024, BATCH_MOST = 64 * 1024 * 1024, PART_MOST = 1024 * 1024 };
+enum { BATCHES_COST = 4 }; /* in limit_bytes: two batches, each with its order */
 
 struct recovery {
     sdb_db *db;
@@ -290,13 +292,14 @@ static sdb_status log_trouble(sdb_db *db, sdb_status status)
 sdb_status sdb__replay(sdb_db *db, struct replay *what)
 {
     struct recovery r = {.db = db, .what = what, .last_commit = db->last_commit};
-    uint64_t limit = db->options.cache_bytes / 4;
+    uint64_t limit = db->options.cache_bytes / 8;
     sdb_status status;
 
     what->end_lsn = what->from_lsn;
     what->failed = false;
     r.limit_bytes = limit < BATCH_LEAST ? BATCH_LEAST : limit > BATCH_MOST ? BATCH_MOST
                                                                            : (size_t)limit;
+    sdb__pager_lend(db->pager, BATCHES_COST * (uint64_t)r.limit_bytes);
     r.batches[0].allocator = r.batches[1].allocator = r.body.allocator = db->allocator;
     (void)pthread_mutex_init(&r.lock, NULL);
     (void)pthread_cond_init(&r.changed, NULL);
@@ -306,6 +309,7 @@ sdb_status sdb__replay(sdb_db *db, struct replay *what)
     sdb__recover_batch_done(&r.batches[0]);
     sdb__recover_batch_done(&r.batches[1]);
     sdb__body_done(&r.body);
+    sdb__pager_unlend(db->pager, BATCHES_COST * (uint64_t)r.limit_bytes);
     what->failed = what->failed || r.within;
     db->visible = db->last_commit;
     db->lsn = what->end_lsn;
