@@ -67,6 +67,7 @@ static const struct {
     [OPTION_UNTIL] = {"until", "TIME|commit:N|lsn:N",
                       "the last moment, as 2026-01-31T12:34:56Z, or commit, or end of the log"},
     [OPTION_SNAPSHOT] = {"snapshot", "NAME", "as of a snapshot"},
+    [OPTION_LSN] = {"lsn", "LSN", "from this place in the log, a next_lsn printed before"},
     [OPTION_VERSION] = {"version", NULL, "print the version"},
     [OPTION_HELP] = {"help", NULL, "print this help"},
 };

@@ -63,6 +63,7 @@ enum option_id {
     OPTION_LOG,
     OPTION_UNTIL,
     OPTION_SNAPSHOT,
+    OPTION_LSN,
     OPTION_VERSION,
     OPTION_HELP,
     OPTION_TOTAL

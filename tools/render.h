@@ -18,7 +18,7 @@
 
 enum render_mode { RENDER_TABLE, RENDER_LINE, RENDER_JSON, RENDER_CSV, RENDER_RAW };
 
-#define RENDER_COLUMNS_MAX 4
+#define RENDER_COLUMNS_MAX 6
 
 struct render_column {
     const char *name;

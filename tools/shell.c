@@ -89,6 +89,7 @@ int shell_open(struct shell *shell, const char *path)
         free(copy);
         return done;
     }
+    shell_changes_end(shell);
     if (shell->db) {
         shell->tool->path = before;
         done = tool_close(shell->tool, shell->db, STATUS_DONE);
@@ -97,6 +98,7 @@ int shell_open(struct shell *shell, const char *path)
     free(shell->path);
     shell->path = copy;
     shell->db = db;
+    shell_changes_begin(shell);
     shell->use[0] = '\0';
     if (shell->interactive && sdb_stat(db, &stats) == SDB_OK && stats.recovered_commits)
         tool_note("sdb: %s was not closed; %s commits were recovered from its log", path,
@@ -125,6 +127,7 @@ static int end(struct shell *shell, int status)
             if (!shell->interactive && !status) status = STATUS_FAILED;
         }
     }
+    shell_changes_end(shell);
     if (shell->db) status = tool_close(shell->tool, shell->db, status);
     shell->tool->path = NULL;
     free(shell->path);

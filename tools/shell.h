@@ -5,6 +5,8 @@
 #ifndef SDB_TOOLS_SHELL_H
 #define SDB_TOOLS_SHELL_H
 
+#include <sdb/changes.h>
+
 #include "tools/args.h"
 #include "tools/lineedit.h"
 #include "tools/render.h"
@@ -16,6 +18,7 @@ struct shell {
     struct tool *tool;
     sdb_db *db;
     char *path;                          /* of the database; owned */
+    sdb_changes *changes;                /* what .changes has still to print; may be NULL */
     sdb_txn *txn;                        /* that `begin` began, or NULL */
     bool txn_reads;                      /* it was begun with `begin read` */
     char use[SDB_KEYSPACE_NAME_MAX + 1]; /* the keyspace that `use` chose, or "" */
@@ -44,6 +47,11 @@ int shell_once(struct tool *tool, const char *path, const struct word *words, si
 
 /* Opens a database in place of the present one, which stays if that fails. */
 int shell_open(struct shell *shell, const char *path);
+
+/* .changes: begins to watch shell->db; ends it, before the database is closed; prints. */
+void shell_changes_begin(struct shell *shell);
+void shell_changes_end(struct shell *shell);
+int shell_changes_run(struct shell *shell, const struct args *args);
 
 /* Completion: a lineedit_complete_fn whose context is a struct shell. */
 void shell_complete(void *context, const char *line, size_t size, struct candidates *out);

@@ -211,6 +211,14 @@ const struct shell_command shell_dot_commands[] = {
     {{".snapshot", "[make|drop NAME]",
       "Keep the database as it is under a name, let one go, or list them", NULL, 0, 0, 2, NULL},
      run_snapshot, false},
+    {{".changes", "[KEYSPACE]",
+      "List what was committed since the shell opened the file, or since the last .changes",
+      "One row a change: the number of its commit, the place in the log behind it, what was done,\n"
+      "and where. Of several changes of a transaction to one key only the last is there. Of\n"
+      "delrange, key and value are the bounds; of merge the value is the operand. A checkpoint\n"
+      "removes what is older than 16 MiB of log; what is gone is said. What other processes did\n"
+      "cannot be seen: a file is open for writing in one. Programs follow with sdb/changes.h.",
+      ACCEPT(LSN), 0, 1, NULL}, shell_changes_run, true},
     {{".timing", "[on|off]",
       "Print how long each command took", NULL, 0, 0, 1, NULL}, run_timing, false},
     {{".bail", "[on|off]",

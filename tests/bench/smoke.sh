@@ -78,13 +78,16 @@ run "$bench" --engine="$list" --benchmarks=fillrandom,readseq --num=500 --compre
 is "$(printf '%s\n' "$out" | grep -cE '^(engine|failure)=')" $((2 * count)) \
     "what an engine cannot do is a line too, and the others go on"
 
-run "$bench" --engine=sdb,lmdb --benchmarks=overwritecheckpoint,readseq --num=20000 --threads=2 \
+run "$bench" --engine="$list" --benchmarks=overwritecheckpoint,readseq --num=20000 --threads=2 \
     --db="$work/db"
 sides=$(printf '%s\n' "$out" | grep '^engine=sdb workload=overwritecheckpoint\.' |
     sed 's/.* operations=\([0-9]*\) .*/\1/' | paste -s -d + -)
 is "$((sides))" 20000 "a commit is beside a checkpoint or between two: $sides"
 like "$out" '*p999_us=*max_us=*' "and the worst of them are told"
-like "$out" '*failure=lmdb workload=overwritecheckpoint *' "who has no checkpoints says so"
+case " $engines " in
+*' lmdb '*) like "$out" '*failure=lmdb workload=overwritecheckpoint *' "who has none says so" ;;
+*) skip "LMDB was not built" ;;
+esac
 
 run "$bench" --disk --num=1000 --reads=50 --syncs=5 --db="$work/db"
 case $err in

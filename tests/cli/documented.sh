@@ -14,7 +14,7 @@ options=$(
         # shellcheck disable=SC2086
         "$sdb" help $command
     done | sed -n 's/^  --\([a-z0-9-]*\).*/\1/p'
-    echo .help .keyspaces | tr ' ' '\n' | sed 's/^/.help /' | "$sdb" :memory: |
+    echo .help .keyspaces .changes | tr ' ' '\n' | sed 's/^/.help /' | "$sdb" :memory: |
         sed -n 's/^  --\([a-z0-9-]*\).*/\1/p'
 )
 for option in $(printf '%s\n' "$options" | sort -u); do

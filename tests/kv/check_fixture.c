@@ -355,6 +355,16 @@ uint8_t *child_of(uint8_t *page, unsigned slot)
     return cell_of(page, slot) + suffix_of(page, slot);
 }
 
+void slot_remove(uint8_t *page, unsigned slot)
+{
+    unsigned count = get_u16(page + 2);
+    uint8_t *slots = page + 32;
+
+    put_u32(page + 8, get_u32(page + 8) + (uint32_t)suffix_of(page, slot) + 8);
+    memmove(slots + 8 * slot, slots + 8 * (slot + 1), (count - slot - 1) * 8u);
+    put_u16(page + 2, (uint16_t)(count - 1));
+}
+
 /* ---- problems ------------------------------------------------------------------------------ */
 
 void problems_note(void *context, const char *problem)
@@ -467,4 +477,20 @@ int write_meanwhile(void *db, uint64_t done, uint64_t total)
     ck_assert_int_eq(pthread_create(&thread, NULL, write_all_anew, db), 0);
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     return 0;
+}
+
+int told_progress(void *context, uint64_t done, uint64_t total)
+{
+    struct told *told = context;
+
+    told->calls++;
+    ck_assert_uint_le(done, total);
+    ck_assert_uint_ge(done, told->last);
+    if (told->grows) {
+        ck_assert_uint_gt(done, told->last);
+        ck_assert(told->total == 0 || told->total == total);
+    }
+    told->last = done;
+    told->total = total;
+    return told->stop_at && told->calls == told->stop_at;
 }

@@ -73,6 +73,8 @@ uint8_t *image_catalog(const struct image *image, const char *key);
 uint8_t *cell_of(uint8_t *page, unsigned slot);
 size_t suffix_of(const uint8_t *page, unsigned slot);
 uint8_t *child_of(uint8_t *page, unsigned slot);
+/* Takes a slot out of an inner node; its cell becomes a hole. */
+void slot_remove(uint8_t *page, unsigned slot);
 
 /* ---- problems as they are reported ---- */
 
@@ -104,6 +106,16 @@ struct frugal {
     int64_t live;
 };
 void frugal_init(struct frugal *f);
+
+/*
+ * What a sdb_progress_fn was told; it stops the work at call number stop_at (0: never). What was
+ * done never shrinks nor passes the total; with `grows` each call is told more of one total.
+ */
+struct told {
+    uint64_t calls, stop_at, last, total;
+    bool grows;
+};
+int told_progress(void *context, uint64_t done, uint64_t total);
 
 /*
  * A sdb_progress_fn whose context is a database: writes all of "users" and "files" anew, four

@@ -159,6 +159,19 @@ sdb_db *kv_open(struct io *io, const sdb_options *options)
     return db;
 }
 
+sdb_db *kv_reopen(struct io *io, const sdb_options *options, sdb_db *db)
+{
+    OK(sdb_close(db));
+    return kv_open(io, options);
+}
+
+sdb_db *kv_lose_power(struct io *io, const sdb_options *options, sdb_db *db)
+{
+    OK(sdb__sim_restart(io, 0));
+    (void)!sdb_close(db);
+    return kv_open(io, options);
+}
+
 sdb_keyspace *kv_keyspace(sdb_db *db, const char *name)
 {
     sdb_keyspace *keyspace;

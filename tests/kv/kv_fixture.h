@@ -97,6 +97,10 @@ unsigned kv_direct(void);
 sdb_options kv_options(uint32_t page_size);
 /* Opens KV_PATH there. */
 sdb_db *kv_open(struct io *io, const sdb_options *options);
+/* Closes it and opens it again. */
+sdb_db *kv_reopen(struct io *io, const sdb_options *options, sdb_db *db);
+/* The power fails, and all that was not synced is gone; then it is opened again. */
+sdb_db *kv_lose_power(struct io *io, const sdb_options *options, sdb_db *db);
 sdb_keyspace *kv_keyspace(sdb_db *db, const char *name);
 /* Checks the file of an open handle; every problem is printed, and none may be there. */
 void kv_check_sound(sdb_db *db);

@@ -269,39 +269,22 @@ START_TEST(damage_is_not_copied)
 }
 END_TEST
 
-struct stop {
-    uint64_t calls, stop_at, last, total;
-};
-
-static int count_progress(void *context, uint64_t done, uint64_t total)
-{
-    struct stop *s = context;
-
-    s->calls++;
-    ck_assert_uint_gt(done, s->last);
-    ck_assert_uint_le(done, total);
-    ck_assert(s->total == 0 || s->total == total);
-    s->last = done;
-    s->total = total;
-    return s->stop_at && s->calls == s->stop_at;
-}
-
 START_TEST(progress_counts_bytes_and_can_stop_the_backup)
 {
-    struct stop s = {0}, t;
+    struct told s = {.grows = true}, t;
     struct io *io;
     sdb_db *db = open_sample(&io, 1);
     struct image image;
 
-    OK(sdb_backup(db, COPY_NAME, count_progress, &s));
+    OK(sdb_backup(db, COPY_NAME, told_progress, &s));
     image = image_read(io, COPY_NAME);
     ck_assert_uint_eq(s.last, s.total);
     ck_assert_uint_eq(s.total, image.size);
     free(image.bytes);
     OK(sdb__io_remove(io, COPY_NAME));
     for (uint64_t i = 1; i <= s.calls; i++) {
-        t = (struct stop){.stop_at = i};
-        GIVES(sdb_backup(db, COPY_NAME, count_progress, &t), SDB_CANCELLED);
+        t = (struct told){.stop_at = i, .grows = true};
+        GIVES(sdb_backup(db, COPY_NAME, told_progress, &t), SDB_CANCELLED);
         ck_assert(!is_there(io, COPY_NAME));
     }
     OK(sdb_close(db));

@@ -201,36 +201,20 @@ START_TEST(a_database_that_was_never_finished_is_none)
 }
 END_TEST
 
-struct stop {
-    uint64_t calls, stop_at, last, total;
-};
-
-static int count_progress(void *context, uint64_t done, uint64_t total)
-{
-    struct stop *s = context;
-
-    s->calls++;
-    ck_assert_uint_ge(done, s->last);
-    ck_assert_uint_le(done, total);
-    s->last = done;
-    s->total = total;
-    return s->stop_at && s->calls == s->stop_at;
-}
-
 START_TEST(progress_grows_to_its_total_and_can_stop_the_check)
 {
-    struct stop s = {0}, t;
+    struct told s = {0}, t;
     struct io *io;
     sdb_check_result result = {.size = sizeof result, .pages = 4711};
 
     OK(sdb__io_new_memory(&sdb__mem_default, &io));
     sample_make(io);
-    OK(sdb__check_file(io, &sdb__mem_default, FILE_NAME, NULL, count_progress, &s, NULL));
+    OK(sdb__check_file(io, &sdb__mem_default, FILE_NAME, NULL, told_progress, &s, NULL));
     ck_assert_uint_eq(s.last, s.total);
     ck_assert_uint_gt(s.calls, 10);
     for (uint64_t i = 1; i <= s.calls; i++) {
-        t = (struct stop){.stop_at = i};
-        GIVES(sdb__check_file(io, &sdb__mem_default, FILE_NAME, NULL, count_progress, &t, &result),
+        t = (struct told){.stop_at = i};
+        GIVES(sdb__check_file(io, &sdb__mem_default, FILE_NAME, NULL, told_progress, &t, &result),
               SDB_CANCELLED);
         ck_assert_uint_eq(t.calls, i);
     }

@@ -37,9 +37,7 @@ static void teardown(void)
 /* The power fails, keeping nothing unsynced; the database is opened again. */
 static void lose_power(void)
 {
-    OK(sdb__sim_restart(io, 0));
-    (void)!sdb_close(db);
-    db = kv_open(io, &options);
+    db = kv_lose_power(io, &options, db);
     keyspace = kv_keyspace(db, "a");
 }
 

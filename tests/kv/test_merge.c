@@ -41,9 +41,7 @@ static void teardown(void)
 /* The power fails, and the log is replayed. */
 static void lose_power(void)
 {
-    OK(sdb__sim_restart(io, 0));
-    (void)!sdb_close(db);
-    db = kv_open(io, &options);
+    db = kv_lose_power(io, &options, db);
     keyspace = kv_keyspace(db, "a");
 }
 

@@ -144,8 +144,7 @@ START_TEST(statistics_tell_what_compression_saves)
     sdb_db *db = open_filled(io);
     uint64_t packed = 0, bytes = 0;
 
-    OK(sdb_close(db));
-    db = kv_open(io, &options);
+    db = kv_reopen(io, &options, db);
     for (unsigned i = 0; i < SPACES; i++) {
         sdb_keyspace_stats s = stats_of(kv_keyspace(db, spaces[i].name));
 
@@ -189,8 +188,7 @@ START_TEST(options_outlive_crashes)
         ck_assert_int_eq((int)stats_of(keyspace).compression, (int)spaces[i].compression);
         kv_expect(keyspace, "key", "value");
     }
-    OK(sdb_close(db));
-    db = kv_open(io, &options);
+    db = kv_reopen(io, &options, db);
     for (unsigned i = 0; i < SPACES; i++)
         ck_assert_uint_eq(stats_of(kv_keyspace(db, spaces[i].name)).level, spaces[i].stored);
     OK(sdb_keyspace_drop(kv_keyspace(db, "small")));
