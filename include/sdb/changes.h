@@ -15,6 +15,7 @@
  *   - What is read is the log. A checkpoint removes what is older, unless the stream keeps it; a
  *     clean close removes all of it: read to the end before closing. What is gone is answered with
  *     SDB_NOTFOUND and the oldest LSN that is there: copy the database anew, or go on there.
+ *   - A commit comes whole, however large its transaction was: it is put together in memory.
  *   - Only durable commits come. With GROUP and NONE that is after the next sync or checkpoint.
  *
  * Threads: a stream is used by one thread at a time; several streams may be open.

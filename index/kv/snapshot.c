@@ -5,7 +5,9 @@
  * Idea: a snapshot is the number of the newest commit that was whole when it opened. A commit that
  * is applied while older snapshots are open leaves versions. When none is open it need not,
  * provided that none opens before it is whole: a snapshot that comes in between waits, for as long
- * as it takes to apply QUIET_MOST operations; a larger commit leaves versions anyway.
+ * as it takes to apply QUIET_MOST operations; a larger commit leaves versions anyway, and drops
+ * them when it is whole. One that was spilled, or deletes ranges, would leave more than there is
+ * memory for: snapshots wait for all of it.
  * Invariants: I1 the list is in order of commits: snapshots open at `visible`, which only grows. I2
  *   while a commit is being applied, every open snapshot is older than it, and quiet holds only if
  *   there is none.
@@ -17,10 +19,11 @@
 #include <sched.h>
 
 #include "engine/base/bytes.h"
+#include "engine/base/clock.h"
 #include "engine/base/mutant.h"
 #include "index/kv/database.h"
 
-enum { SPINS = 64 };
+enum { SPINS = 64, YIELDS = 4096, PAUSE_NS = 50000 };
 
 void sdb__snapshot_open(sdb_db *db, struct snapshot *snapshot)
 {
@@ -119,8 +122,12 @@ void sdb__snapshot_await(const sdb_db *db, uint32_t keyspace, struct bytes key)
 
     if (atomic_load_explicit(&db->visible, memory_order_acquire) >= applying) return;
     keys = sdb__snapshot_key(keyspace, key);
-    for (unsigned round = 0; is_pending(db, applying, keys); round++)
-        if (round >= SPINS) (void)sched_yield();
+    for (unsigned round = 0; is_pending(db, applying, keys); round++) {
+        if (round >= YIELDS)
+            sdb__clock_sleep_ns(PAUSE_NS); /* for deleted ranges, or what was spilled */
+        else if (round >= SPINS)
+            (void)sched_yield();
+    }
 }
 
 uint64_t sdb__snapshot_oldest(sdb_db *db)

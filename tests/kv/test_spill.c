@@ -8,6 +8,7 @@
  */
 #include "tests/kv/kv_fixture.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -508,10 +509,88 @@ START_TEST(a_value_of_its_own_may_be_put_again)
 }
 END_TEST
 
+/* ---- many at once ------------------------------------------------------------------------- */
+
+enum { WRITERS = 3, ROUNDS = 5, PUTS = 400 };
+
+static _Atomic unsigned writing;
+
+/* Each round puts PUTS keys more of the writer's own, in one transaction that spills. */
+static void *write_rounds(void *context)
+{
+    unsigned writer = *(unsigned *)context;
+    char key[32];
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        sdb_txn *txn = kv_begin(db, i % 2 ? SDB_TXN_BATCH : SDB_TXN_WRITE);
+
+        for (unsigned j = 0; j < PUTS; j++) {
+            (void)snprintf(key, sizeof key, "%u %05u", writer, (i * PUTS + j) * 7919 % 99991);
+            MUST(sdb_put(txn, keyspace, kv_slice(key), kv_slice(key)));
+        }
+        MUST(sdb_txn_commit(txn));
+    }
+    atomic_fetch_sub(&writing, 1);
+    return NULL;
+}
+
+/* Of each writer there are whole rounds, and what can be got without a snapshot is itself. */
+static void *read_rounds(void *context)
+{
+    while (atomic_load(&writing)) {
+        sdb_txn *txn = kv_begin(db, SDB_TXN_READ);
+        uint64_t count;
+        char copy[32];
+        size_t size;
+        sdb_status status = sdb_get_copy(keyspace, TEXT("1 00000"), copy, sizeof copy, &size);
+
+        ck_assert(status == SDB_NOTFOUND || (status == SDB_OK && memcmp(copy, "1 00000", 7) == 0));
+        MUST(sdb_count(txn, keyspace, NULL, &count));
+        ck_assert_uint_eq(count % PUTS, 0);
+        sdb_txn_abort(txn);
+    }
+    return context;
+}
+
+START_TEST(many_threads_spill_at_once)
+{
+    unsigned numbers[WRITERS];
+    pthread_t threads[WRITERS], reader;
+    struct kv_folder folder;
+    sdb_db *simulated = db;
+    uint64_t count;
+    sdb_txn *txn;
+
+    kv_folder_make(&folder);
+    options.flags = 0;
+    options.cache_bytes = 4 * (uint64_t)MIB;
+    options.checkpoint_bytes = 256 * KIB;
+    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
+    keyspace = kv_keyspace(db, "a");
+    atomic_store(&writing, WRITERS);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        numbers[i] = i;
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, write_rounds, &numbers[i]), 0);
+    }
+    ck_assert_int_eq(pthread_create(&reader, NULL, read_rounds, NULL), 0);
+    for (unsigned i = 0; i < WRITERS; i++) ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    ck_assert_int_eq(pthread_join(reader, NULL), 0);
+    ck_assert_uint_gt(spilled(), 0);
+    txn = kv_begin(db, SDB_TXN_READ);
+    OK(sdb_count(txn, keyspace, NULL, &count));
+    ck_assert_uint_eq(count, WRITERS * ROUNDS * PUTS);
+    sdb_txn_abort(txn);
+    kv_check_sound(db);
+    OK(sdb_close(db));
+    kv_folder_remove(&folder);
+    db = simulated;
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("spill");
-    TCase *cases = tcase_create("spill");
+    TCase *cases = tcase_create("spill"), *threads = tcase_create("threads");
 
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_set_timeout(cases, 300);
@@ -526,5 +605,9 @@ int main(void)
     tcase_add_test(cases, the_change_stream_tells_all_of_a_spilled_commit);
     tcase_add_test(cases, a_value_of_its_own_may_be_put_again);
     suite_add_tcase(suite, cases);
+    tcase_add_checked_fixture(threads, setup, teardown);
+    tcase_set_timeout(threads, 300);
+    tcase_add_test(threads, many_threads_spill_at_once);
+    suite_add_tcase(suite, threads);
     return kv_main(suite);
 }

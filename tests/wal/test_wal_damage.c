@@ -65,6 +65,24 @@ START_TEST(torn_last_record_is_cut)
 }
 END_TEST
 
+/* _i: it is cut in its first segment, or in its second. */
+START_TEST(nothing_comes_of_a_large_body_that_is_torn)
+{
+    fixture_begin(&f);
+    fixture_add(&f, 1000);
+    fixture_sync(&f);
+    fixture_add(&f, 500000); /* fixture_replay reads it in parts, too */
+    fixture_sync(&f);
+    fixture_close(&f);
+    cut_file(1 + (uint64_t)_i, 200000);
+    for (unsigned from = 0; from < 2; from++) {
+        OK(fixture_replay(&f, from));
+        ck_assert_uint_eq(f.delivered, 1 - from);
+        ck_assert(f.replay.torn);
+    }
+}
+END_TEST
+
 START_TEST(damaged_durable_record_is_corrupt)
 {
     fixture_begin(&f);
@@ -574,6 +592,7 @@ int main(void)
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, torn_last_record_is_cut);
+    tcase_add_loop_test(t, nothing_comes_of_a_large_body_that_is_torn, 0, 2);
     tcase_add_test(t, damaged_durable_record_is_corrupt);
     tcase_add_test(t, damage_in_a_lost_batch_is_torn);
     tcase_add_test(t, damage_is_seen_over_segment_borders);
