@@ -136,6 +136,37 @@ START_TEST(free_space_goes_back_by_itself_unless_it_is_kept)
 }
 END_TEST
 
+START_TEST(what_a_named_snapshot_needs_becomes_no_hole)
+{
+    enum { KEYS = 12000 };
+    sdb_options options = kv_options(4096);
+    struct io *io = kv_disk(4);
+    sdb_db *db = kv_open(io, &options), *then;
+    sdb_keyspace *keyspace = make(db, SDB_COMPRESSION_NONE);
+
+    write_round(keyspace, KEYS, 0);
+    OK(sdb_checkpoint(db));
+    write_round(kv_keyspace(db, "end"), KEYS / 10, 0);
+    OK(sdb_snapshot_make(db, "then"));
+    OK(sdb_del_range(NULL, keyspace, &(sdb_range){0}));
+    for (unsigned i = 0; i < 8; i++) {
+        kv_put_text(keyspace, "9", "a change");
+        OK(sdb_checkpoint(db));
+        if (i < 4) ck_assert_uint_eq(stats_of(db).hole_bytes, 0);
+        if (i != 3) continue;
+        OK(sdb_snapshot_open(db, "then", &then));
+        expect_round(kv_keyspace(then, "k"), 0, KEYS, 0);
+        OK(sdb_close(then));
+        OK(sdb_snapshot_drop(db, "then"));
+    }
+    ck_assert_uint_ge(stats_of(db).hole_bytes, MIB);
+    kv_check_sound(db);
+    OK(sdb_close(db));
+    kv_check_file_sound(io);
+    sdb__io_free(io);
+}
+END_TEST
+
 START_TEST(file_is_hardly_larger_than_what_is_in_it)
 {
     enum { KEYS = 12000 };
@@ -478,6 +509,7 @@ int main(void)
 
     tcase_set_timeout(cases, 60);
     tcase_add_loop_test(cases, free_space_goes_back_by_itself_unless_it_is_kept, 0, 2);
+    tcase_add_test(cases, what_a_named_snapshot_needs_becomes_no_hole);
     tcase_add_loop_test(cases, file_is_hardly_larger_than_what_is_in_it, 0, 3);
     tcase_add_test(cases, readers_and_writers_go_on);
     tcase_add_test(cases, old_snapshots_read_what_they_saw);
