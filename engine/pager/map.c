@@ -88,7 +88,8 @@ uint64_t sdb__map_bytes(const struct map *map)
     uint64_t chunk = map->per_chunk * sizeof *map->chunks->entries + map->per_chunk / 8;
 
     return map->count * chunk + map->capacity * sizeof *map->chunks +
-           (map->space.word_capacity + map->space.held.capacity) * sizeof *map->space.words;
+           (map->space.word_capacity + map->space.held.capacity) * sizeof *map->space.words +
+           map->space.idle_capacity;
 }
 
 struct map_entry sdb__map_get(const struct map *map, uint64_t id)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * move.c: what stands at one place of the file, moved to another; holes.
+ * move.c: what stands at one place of the file, moved to another.
  *
  * Idea: a page moves when it is written, and it is written when it is dirty: moving a page is
  * making it dirty. An extent is copied, and its map entry changed if it is still the same. A chunk
@@ -8,8 +8,8 @@
  * is sent back to the beginning of the file before.
  * Invariants: I1 P1 holds, since a move is a change like any other: the old place is given back
  *   when a checkpoint without it is durable. I2 an extent's bytes are verified before its entry
- *   changes. I3 a hole is made only in blocks that were taken for it.
- *   I4 what a kept checkpoint holds is not moved: its old place would not become free.
+ *   changes.
+ *   I3 what a kept checkpoint holds is not moved: its old place would not become free.
  * Costs: one read and one write of what moves. Not here: what to move (index/kv/vacuum.c).
  */
 #include "engine/pager/pool.h"
@@ -181,36 +181,4 @@ sdb_status sdb__pager_move_extent(struct pager *p, uint64_t id)
     return FAIL(SDB_CORRUPT, "%s: extent %llu at byte %llu is damaged (checksum): run sdb check, "
                 "restore a backup", sdb__io_path(p->options.file), (unsigned long long)id,
                 (unsigned long long)place_offset(from.place));
-}
-
-/* ---- holes -------------------------------------------------------------------------------- */
-
-sdb_status sdb__pager_punch(struct pager *p, uint64_t least, uint64_t *out_bytes)
-{
-    uint64_t at = 0, first, count;
-    struct io_queue *queue;
-    sdb_status status;
-
-    *out_bytes = 0;
-    TRY(sdb__pool_queue_get(p, &queue));
-    do {
-        (void)pthread_mutex_lock(&p->map_lock);
-        status = sdb__space_take_free(&p->map.space, at, (least + SPACE_BLOCK - 1) / SPACE_BLOCK,
-                                      &first, &count);
-        (void)pthread_mutex_unlock(&p->map_lock);
-        if (status == SDB_OK) {
-            struct io_op op = {.file = p->options.file, .kind = IO_PUNCH,
-                               .offset = first * SPACE_BLOCK,
-                               .size = (size_t)(count * SPACE_BLOCK)};
-
-            status = sdb__io_run(queue, &op, 1);
-            (void)pthread_mutex_lock(&p->map_lock);
-            sdb__space_give(&p->map.space, first, count);
-            (void)pthread_mutex_unlock(&p->map_lock);
-            if (status == SDB_OK) *out_bytes += count * SPACE_BLOCK;
-            at = first + count;
-        }
-    } while (status == SDB_OK);
-    sdb__pool_queue_put(p, queue);
-    return status == SDB_END ? SDB_OK : status;
 }

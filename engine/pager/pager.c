@@ -342,6 +342,7 @@ void sdb__pager_stats(struct pager *p, struct pager_stats *out_stats)
     s.used_bytes = p->map.space.used * SPACE_BLOCK;
     s.kept = p->kept.list.count;
     s.held_bytes = (p->map.space.used - p->map.space.owned) * SPACE_BLOCK;
+    s.hole_bytes = p->map.space.holes * SPACE_UNIT * SPACE_BLOCK;
     s.extents = p->map.extents;
     s.packed_pages = p->map.packed;
     s.packed_bytes = p->map.packed_blocks * SPACE_BLOCK;

@@ -298,6 +298,13 @@ SDB_MUST_USE sdb_status sdb__pager_punch(struct pager *pager, uint64_t least,
                                          uint64_t *out_bytes);
 
 /*
+ * To be called at the end of a checkpoint, by one thread at a time: makes holes of runs of 1 MiB
+ * and more that were free at the ends of two checkpoints, of `most` bytes in all, and leaves free
+ * space of a quarter of what is in use alone. Nothing more where the file system cannot.
+ */
+SDB_MUST_USE sdb_status sdb__pager_give_back(struct pager *pager, uint64_t most);
+
+/*
  * True when seven eighths of the frames are dirty: time for a checkpoint. Not earlier, for pages
  * that change again and again are written once for all of it.
  */
@@ -323,6 +330,7 @@ uint64_t sdb__pager_now_ms(void);
 struct pager_stats {
     uint64_t file_bytes, used_bytes;
     uint64_t kept, held_bytes; /* kept checkpoints, and blocks that only they need */
+    uint64_t hole_bytes; /* of the file, free, and no space on the disk */
     uint64_t pages, extents; /* ids in use */
     uint64_t packed_pages, packed_bytes; /* pages that stand packed in the file; what they take */
     uint64_t cache_bytes, cache_limit_bytes, dirty_pages;

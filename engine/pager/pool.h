@@ -87,6 +87,7 @@ struct pager {
     struct kept *of_parent;
     _Atomic uint32_t features; /* of the next superblock, beside those of this one */
     unsigned slot; /* which the superblock stands in */
+    bool holeless; /* the file system makes no holes */
     bool lame;     /* the other slot was damaged when the file was opened */
 
     pthread_mutex_t queue_lock;

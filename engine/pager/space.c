@@ -7,8 +7,8 @@
  * full file grows without being searched again.
  * Invariants: I1 bits at and beyond `end` are 0. I2 `owned` is the number of 1 bits in words, and
  *   `used` that of the blocks with one in words or in what is held. I3 if hopeless is h > 0, no
- *   free run below end has h or more blocks.
- * Costs: memory 1/4096 of the file, twice with kept checkpoints; a search looks at 64 blocks a
+ *   free run below end has h or more blocks. I4 a unit that is not free is neither idle nor a hole.
+ * Costs: memory 1/4000 of the file, twice with kept checkpoints; a search looks at 64 blocks a
  *   step.
  * Source: next fit as in Knuth, TAOCP 1, 2.5. Not here: best fit, a tree of runs; durability.
  */
@@ -71,6 +71,15 @@ static void mark(uint64_t *words, uint64_t first, uint64_t count, bool used)
     }
 }
 
+/* Somebody takes a run: its units are neither idle nor holes any more. */
+static void forget(struct space *space, uint64_t first, uint64_t count)
+{
+    for (uint64_t unit = first / SPACE_UNIT; unit <= (first + count - 1) / SPACE_UNIT; unit++) {
+        space->holes -= space->idle[unit] == SPACE_HOLE;
+        space->idle[unit] = 0;
+    }
+}
+
 /* Makes a bitmap reach to block `end`. */
 static sdb_status reach(const sdb_allocator *allocator, uint64_t **words, size_t *capacity,
                         uint64_t end)
@@ -84,6 +93,12 @@ static sdb_status reach(const sdb_allocator *allocator, uint64_t **words, size_t
 
 sdb_status sdb__space_reach(struct space *space, uint64_t end)
 {
+    size_t old = space->idle_capacity;
+
+    TRY(sdb__mem_reserve(space->allocator, &space->idle, &space->idle_capacity,
+                         (size_t)(end / SPACE_UNIT + 1), 1));
+    if (space->idle_capacity > old)
+        memset(space->idle + old, 0, space->idle_capacity - old);
     return reach(space->allocator, &space->words, &space->word_capacity, end);
 }
 
@@ -100,6 +115,7 @@ void sdb__space_done(struct space *space)
 {
     if (space->allocator) {
         sdb__mem_free(space->allocator, space->words);
+        sdb__mem_free(space->allocator, space->idle);
         sdb__blocks_done(space->allocator, &space->held);
     }
     *space = (struct space){0};
@@ -164,6 +180,7 @@ sdb_status sdb__space_take(struct space *space, uint64_t count, uint64_t *out_fi
         space->end += count;
     }
     mark(space->words, first, count, true);
+    forget(space, first, count);
     space->used += count;
     space->owned += count;
     space->cursor = first + count;
@@ -176,6 +193,7 @@ sdb_status sdb__space_claim(struct space *space, uint64_t first, uint64_t count)
     TRY(sdb__space_reach(space, first + count));
     if (find(space, first, first + count, OWNED) < first + count) return SDB_CORRUPT;
     mark(space->words, first, count, true);
+    forget(space, first, count);
     space->used += count - count_held(space, first, count);
     space->owned += count;
     if (first + count > space->end) space->end = first + count;
@@ -200,6 +218,7 @@ sdb_status sdb__space_take_free(struct space *space, uint64_t from, uint64_t lea
     if (first == space->end) return SDB_END;
     stop = find(space, first, space->end, USED);
     mark(space->words, first, stop - first, true);
+    forget(space, first, stop - first);
     space->used += stop - first;
     space->owned += stop - first;
     *out_first = first;
@@ -253,6 +272,8 @@ void sdb__space_hold(struct space *space, struct block_set *held)
     assert(held->end <= space->word_capacity * BITS);
     sdb__blocks_done(space->allocator, &space->held);
     space->held = *held;
+    memset(space->idle, 0, space->idle_capacity); /* what was free may be held now */
+    space->holes = 0;
     *held = (struct block_set){0};
     if (space->held.end > space->end) space->end = space->held.end;
     space->used = 0;
@@ -266,6 +287,62 @@ bool sdb__space_is_held(const struct space *space, uint64_t first, uint64_t coun
     return count_held(space, first, count) > 0;
 }
 
+/* ---- free space that nobody takes --------------------------------------------------------- */
+
+uint64_t sdb__space_units(const struct space *space)
+{
+    return space->end / SPACE_UNIT;
+}
+
+void sdb__space_age(struct space *space, uint64_t from, uint64_t count)
+{
+    uint64_t units = sdb__space_units(space);
+
+    for (uint64_t unit = from; unit < from + count && unit < units; unit++) {
+        uint64_t first = unit * SPACE_UNIT;
+
+        if (space->idle[unit] >= SPACE_IDLE) continue;
+        space->idle[unit] =
+            find(space, first, first + SPACE_UNIT, USED) == first + SPACE_UNIT
+                ? (uint8_t)(space->idle[unit] + 1) : 0;
+    }
+}
+
+sdb_status sdb__space_take_idle(struct space *space, uint64_t from, uint64_t count,
+                                uint64_t least, uint64_t most, uint64_t *out_first,
+                                uint64_t *out_count)
+{
+    uint64_t units = sdb__space_units(space), unit = from, run = 0;
+
+    for (; unit < from + count && unit < units && run < most; unit++) {
+        if (space->idle[unit] == SPACE_IDLE)
+            run++;
+        else if (run >= least)
+            break;
+        else
+            run = 0;
+    }
+    if (run == 0 || run < least) return SDB_END;
+    *out_first = unit - run;
+    *out_count = run;
+    mark(space->words, *out_first * SPACE_UNIT, run * SPACE_UNIT, true);
+    forget(space, *out_first * SPACE_UNIT, run * SPACE_UNIT);
+    space->used += run * SPACE_UNIT;
+    space->owned += run * SPACE_UNIT;
+    return SDB_OK;
+}
+
+void sdb__space_give_hole(struct space *space, uint64_t first, uint64_t count)
+{
+    uint64_t unit = (first + SPACE_UNIT - 1) / SPACE_UNIT;
+
+    sdb__space_give(space, first, count);
+    for (; (unit + 1) * SPACE_UNIT <= first + count; unit++) {
+        space->holes += space->idle[unit] != SPACE_HOLE;
+        space->idle[unit] = SPACE_HOLE;
+    }
+}
+
 /* -------------------------------------------------------------------------------------------- */
 
 void sdb__space_rewind(struct space *space)
@@ -276,6 +353,8 @@ void sdb__space_rewind(struct space *space)
 
 void sdb__space_shrink(struct space *space)
 {
+    uint64_t old = space->end;
+
     while (space->end) {
         uint64_t word = (space->end - 1) / BITS;
 
@@ -286,4 +365,5 @@ void sdb__space_shrink(struct space *space)
             space->end--;
     }
     if (space->cursor > space->end) space->cursor = 0;
+    if (space->end < old) forget(space, space->end, old - space->end);
 }

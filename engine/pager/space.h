@@ -18,6 +18,9 @@
 
 enum { SPACE_BLOCK = 512 };
 
+/* A *unit* is so many blocks, aligned: what is noted of free space that nobody takes. */
+enum { SPACE_UNIT = 128, SPACE_IDLE = 2, SPACE_HOLE = 255 };
+
 /* A set of blocks. */
 struct block_set {
     uint64_t *words; /* one bit a block */
@@ -36,6 +39,11 @@ struct space {
     uint64_t cursor;      /* next-fit: where the next search begins */
     bool append;          /* gaps are left alone, runs are taken at the end */
     uint64_t hopeless;    /* no free run below `end` is as long as this; 0: not known */
+    /* of each unit: at how many ends of checkpoints it was free, no block taken in between; up to
+     * SPACE_IDLE, or SPACE_HOLE: it is one */
+    uint8_t *idle;
+    size_t idle_capacity;
+    uint64_t holes;       /* units that are */
 };
 
 /* Zero blocks in use, the first `reserved` ones excepted. Owned: sdb__space_done. */
@@ -76,6 +84,20 @@ SDB_MUST_USE sdb_status sdb__space_reach(struct space *space, uint64_t end);
 void sdb__space_hold(struct space *space, struct block_set *held);
 /* Whether a part of the run is held. */
 bool sdb__space_is_held(const struct space *space, uint64_t first, uint64_t count);
+
+/* Notes at the end of a checkpoint which units of [from, from + count) are free. */
+void sdb__space_age(struct space *space, uint64_t from, uint64_t count);
+/* Units that end at or before the file's end. */
+uint64_t sdb__space_units(const struct space *space);
+/*
+ * Takes the first run of idle units among [from, from + count), at least `least` of them and no
+ * more than `most`. SDB_END: there is none.
+ */
+SDB_MUST_USE sdb_status sdb__space_take_idle(struct space *space, uint64_t from, uint64_t count,
+                                             uint64_t least, uint64_t most, uint64_t *out_first,
+                                             uint64_t *out_count);
+/* Gives a run of blocks back of which a hole has been made. */
+void sdb__space_give_hole(struct space *space, uint64_t first, uint64_t count);
 
 /* The next search begins at the first block. */
 void sdb__space_rewind(struct space *space);

@@ -81,7 +81,13 @@ enum {
     SDB_OPEN_MUST_MAKE = 1 << 2,   /* SDB_EXISTS instead of opening an old one */
     SDB_OPEN_NO_THREADS = 1 << 3,  /* background work runs inside the calls that cause it */
     SDB_OPEN_DISCARD_LOG = 1 << 4, /* open without a missing or damaged log: commits are lost */
-    SDB_OPEN_SERIALIZABLE = 1 << 5 /* every WRITE transaction is SDB_TXN_SERIALIZABLE */
+    SDB_OPEN_SERIALIZABLE = 1 << 5, /* every WRITE transaction is SDB_TXN_SERIALIZABLE */
+    /*
+     * Free space inside the file stays on the disk until sdb_vacuum. Otherwise each checkpoint
+     * makes holes (at most 256 MiB of them) of runs of 1 MiB and more that the last two left free,
+     * where the file system can, and keeps a quarter of what is in use at hand.
+     */
+    SDB_OPEN_KEEP_SPACE = 1 << 8
 };
 
 /*
@@ -369,6 +375,7 @@ typedef struct sdb_stats {
     uint64_t page_hit_per_mille;    /* page_hits in 1000 of page_hits + page_misses; 0: none yet */
     uint64_t compressed_pages;      /* of the pages, those that stand compressed in the file */
     uint64_t compressed_bytes;      /* what they take there */
+    uint64_t hole_bytes;            /* of the file, free and known to take no space on the disk */
     uint64_t pages_read_ahead;      /* of page_misses, those read before a cursor came to them */
     uint64_t named_snapshots;       /* snapshots that stay (sdb/snapshot.h) */
     uint64_t snapshot_bytes;        /* of used_bytes, what only they need */

@@ -36,6 +36,7 @@ static sdb_status write_cut(sdb_db *db, enum checkpoint_kind kind, const char *n
     if (kind == CHECKPOINT_LET_GO) return sdb__pager_let_go(db->pager, name);
     return SDB_OK;
 }
+enum { GIVE_BACK_MOST = 256 * 1024 * 1024 }; /* bytes of holes that a checkpoint makes */
 
 /* Cuts, writes and finishes. Under checkpoint_lock. */
 static sdb_status run_checkpoint(sdb_db *db, enum checkpoint_kind kind, const char *name)
@@ -75,6 +76,8 @@ static sdb_status run_checkpoint(sdb_db *db, enum checkpoint_kind kind, const ch
     atomic_store(&db->checkpoint_lsn, state.lsn);
     if (last) db->lsn = state.lsn;
     if (wal && !last) status = sdb__wal_trim(wal, sdb__changes_keep(db, state.lsn));
+    if (status == SDB_OK && !last && !(db->options.flags & SDB_OPEN_KEEP_SPACE))
+        status = sdb__pager_give_back(db->pager, GIVE_BACK_MOST);
     return status;
 }
 

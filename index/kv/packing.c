@@ -78,6 +78,21 @@ static void add_page(void *context, uint64_t id)
     t->stats->compressed_pages += packed;
 }
 
+/* Adds the pages up, under a snapshot: they stay as long if the keyspace is dropped meanwhile. */
+static sdb_status walk_pages(sdb_keyspace *keyspace, struct taking *taking)
+{
+    struct snapshot snapshot;
+    sdb_status status;
+
+    sdb__snapshot_open(keyspace->db, &snapshot);
+    if (atomic_load_explicit(&keyspace->dropped, memory_order_acquire))
+        status = FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name);
+    else
+        status = sdb__btree_pages(&keyspace->tree, add_page, taking);
+    sdb__snapshot_close(keyspace->db, &snapshot);
+    return status;
+}
+
 sdb_status sdb_keyspace_stat(sdb_keyspace *keyspace, sdb_keyspace_stats *out_stats)
 {
     sdb_keyspace_stats s = {.size = sizeof s};
@@ -90,15 +105,13 @@ sdb_status sdb_keyspace_stat(sdb_keyspace *keyspace, sdb_keyspace_stats *out_sta
         return FAIL(SDB_INVALID, "sdb_keyspace_stat: set out_stats->size to "
                     "sizeof(sdb_keyspace_stats) first");
     TRY(sdb__db_alive(keyspace->db));
-    if (atomic_load_explicit(&keyspace->dropped, memory_order_acquire))
-        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name);
     s.compression = (sdb_compression)(keyspace->packing & 0xff);
     s.level = keyspace->packing >> 8;
     (void)sdb__keyspace_packing(keyspace->db, keyspace->tree.id, &dictionary);
     s.dictionary_bytes = dictionary ? dictionary->size : 0;
     s.dictionaries = sdb__dict_count(keyspace->db, keyspace->tree.id);
     taking = (struct taking){keyspace->db, &s};
-    TRY(sdb__btree_pages(&keyspace->tree, add_page, &taking));
+    TRY(walk_pages(keyspace, &taking));
     s.page_bytes = s.pages * sdb__pager_page_size(keyspace->db->pager);
     s.size = out_stats->size;
     memcpy(out_stats, &s, out_stats->size < sizeof s ? out_stats->size : sizeof s);

@@ -39,6 +39,7 @@ static void add_pager(sdb_db *db, sdb_stats *s)
     s->page_size = sdb__pager_page_size(db->pager);
     s->file_bytes = pager.file_bytes;
     s->used_bytes = pager.used_bytes;
+    s->hole_bytes = pager.hole_bytes;
     s->pages = pager.pages;
     s->extents = pager.extents;
     s->compressed_pages = pager.packed_pages;

@@ -338,7 +338,7 @@ static sdb_status step(struct work *w, unsigned number)
 
     if (number % 11 == 10) return range(w);
     if (number % 8 == 6) return snapshot(w);
-    if (number % 19 == 18) return sdb_vacuum(w->db, 0, NULL, NULL);
+    if (number % 19 == 18) return sdb_vacuum(w->db, number % 2 ? SDB_VACUUM_HOLES : 0, NULL, NULL);
     if (number % 29 == 28) return w->spaces[space] ? drop_space(w, space) : make_space(w, space);
     switch (below(w, 16)) {
     case 0: status = sdb_checkpoint(w->db); break;

@@ -263,12 +263,14 @@ static void change_keyspaces(struct walker *w)
     while (ALLOW(sdb_keyspace_next(db, after, name), SDB_END) == SDB_OK) after = name;
     if (ALLOW(sdb_keyspace_open(db, names[2], SDB_KEYSPACE_MUST_EXIST, &keyspace), SDB_NOTFOUND) !=
         SDB_OK) {
-        options.compression = below(w, 2) ? SDB_COMPRESSION_LZ4 : SDB_COMPRESSION_NONE;
+        options.compression = (sdb_compression)below(w, 3);
         (void)ALLOW(sdb_keyspace_make(db, names[2], &options, &keyspace), SDB_EXISTS);
         return;
     }
     if (strcmp(sdb_keyspace_name(keyspace), names[2]) != 0) ck_abort_msg("another name");
     (void)ALLOW(sdb_keyspace_stat(keyspace, &stats), SDB_NOTFOUND);
+    (void)ALLOW(sdb_keyspace_train(keyspace, 1000, SDB_TRAIN_REWRITE, NULL, NULL, NULL),
+                SDB_NOTFOUND, SDB_INVALID, SDB_BUSY, SDB_LIMIT);
     if (below(w, 3) == 0) (void)ALLOW(sdb_keyspace_drop(keyspace), SDB_NOTFOUND);
 }
 

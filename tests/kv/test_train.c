@@ -5,6 +5,7 @@
  */
 #include "tests/kv/kv_fixture.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -334,6 +335,62 @@ START_TEST(a_crash_at_any_step_of_training_leaves_a_sound_database)
 }
 END_TEST
 
+/* ---- threads ------------------------------------------------------------------------------- */
+
+static _Atomic bool trained;
+
+static void *write_rows(void *context)
+{
+    (void)context;
+    for (uint32_t version = 1; !atomic_load(&trained); version++)
+        put_rows(rows, version * 100 % ROWS, version * 100 % ROWS + 100, 0);
+    return NULL;
+}
+
+static void *read_rows(void *context)
+{
+    (void)context;
+    while (!atomic_load(&trained)) expect_rows(rows, 0, ROWS, 0);
+    return NULL;
+}
+
+START_TEST(others_read_and_write_meanwhile)
+{
+    sdb_options options = SDB_OPTIONS_INIT;
+    sdb_train_result result;
+    struct kv_folder folder;
+    pthread_t threads[2];
+
+    kv_folder_make(&folder);
+    OK(sdb_close(db));
+    options.page_size = PAGE;
+    options.cache_bytes = MIB;
+    options.checkpoint_bytes = MIB;
+    options.durability = SDB_DURABILITY_NONE;
+    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
+    rows = make("rows", SDB_COMPRESSION_ZSTD);
+    put_rows(rows, 0, ROWS, 0);
+    atomic_store(&trained, false);
+    ck_assert_int_eq(pthread_create(&threads[0], NULL, write_rows, NULL), 0);
+    ck_assert_int_eq(pthread_create(&threads[1], NULL, read_rows, NULL), 0);
+    for (int i = 0; i < 4; i++) {
+        sdb_status status = train(SDB_TRAIN_REWRITE, &result);
+
+        ck_assert_msg(status == SDB_OK || status == SDB_NOTFOUND, "%s", sdb_errmsg());
+        OK(sdb_checkpoint(db));
+    }
+    atomic_store(&trained, true);
+    for (int i = 0; i < 2; i++) (void)pthread_join(threads[i], NULL);
+    ck_assert_uint_ge(stats_of(rows).dictionaries, 1);
+    expect_rows(rows, 0, ROWS, 0);
+    kv_check_sound(db);
+    OK(sdb_close(db));
+    kv_folder_remove(&folder);
+    options = kv_options(PAGE);
+    db = kv_open(io, &options);
+}
+END_TEST
+
 /* ---- refusals ------------------------------------------------------------------------------ */
 
 START_TEST(refused_memory_and_a_full_disk_leave_all_as_it_was)
@@ -486,6 +543,7 @@ int main(void)
     tcase_add_test(cases, refused_memory_and_a_full_disk_leave_all_as_it_was);
     tcase_add_test(cases, a_damaged_dictionary_is_told_by_pages_and_check);
     tcase_add_test(cases, there_is_an_end_to_their_number);
+    tcase_add_test(cases, others_read_and_write_meanwhile);
     suite_add_tcase(suite, cases);
     return kv_main(suite);
 }

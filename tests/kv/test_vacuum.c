@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "engine/io/simulated.h"
+#include "engine/pager/pool.h"
 #include "index/kv/database.h"
 
 enum { LARGE_MOST = 40000 };
@@ -88,6 +89,83 @@ static void expect_tight(sdb_db *db)
     ck_assert_msg(stats.file_bytes * 10 <= stats.used_bytes * 11, "%llu bytes, %llu in use",
                   (unsigned long long)stats.file_bytes, (unsigned long long)stats.used_bytes);
 }
+
+START_TEST(free_space_goes_back_by_itself_unless_it_is_kept)
+{
+    enum { KEYS = 30000 };
+    sdb_options options = SDB_OPTIONS_INIT;
+    bool kept = _i;
+    struct kv_folder folder;
+    sdb_keyspace *keyspace, *end;
+    struct stat facts;
+    sdb_stats stats;
+    sdb_db *db;
+
+    kv_folder_make(&folder);
+    options.flags = SDB_OPEN_NO_THREADS | (kept ? SDB_OPEN_KEEP_SPACE : 0);
+    options.durability = SDB_DURABILITY_NONE;
+    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
+    keyspace = make(db, SDB_COMPRESSION_NONE);
+    write_round(keyspace, KEYS, 0);
+    OK(sdb_checkpoint(db));
+    end = kv_keyspace(db, "end"); /* stands behind it in the file */
+    write_round(end, KEYS / 10, 0);
+    OK(sdb_checkpoint(db));
+    OK(sdb_del_range(NULL, keyspace, &(sdb_range){0}));
+    for (unsigned i = 0; i < 4; i++) {
+        kv_put_text(keyspace, "9", "a change");
+        OK(sdb_checkpoint(db));
+    }
+    stats = stats_of(db);
+    ck_assert_int_eq(stat(kv_in(&folder, "t.sdb"), &facts), 0);
+    if (kept || db->pager->holeless) {
+        ck_assert_uint_eq(stats.hole_bytes, 0);
+    } else {
+        ck_assert_uint_gt(stats.hole_bytes, stats.file_bytes / 3);
+        ck_assert_uint_le((uint64_t)facts.st_blocks * 512 + stats.hole_bytes,
+                          stats.file_bytes + MIB);
+    }
+    kv_check_sound(db);
+    write_round(keyspace, KEYS, 1);
+    OK(sdb_close(db));
+    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
+    expect_round(kv_keyspace(db, "k"), 0, KEYS, 1);
+    kv_check_sound(db);
+    OK(sdb_close(db));
+    kv_folder_remove(&folder);
+}
+END_TEST
+
+START_TEST(what_a_named_snapshot_needs_becomes_no_hole)
+{
+    enum { KEYS = 12000 };
+    sdb_options options = kv_options(4096);
+    struct io *io = kv_disk(4);
+    sdb_db *db = kv_open(io, &options), *then;
+    sdb_keyspace *keyspace = make(db, SDB_COMPRESSION_NONE);
+
+    write_round(keyspace, KEYS, 0);
+    OK(sdb_checkpoint(db));
+    write_round(kv_keyspace(db, "end"), KEYS / 10, 0);
+    OK(sdb_snapshot_make(db, "then"));
+    OK(sdb_del_range(NULL, keyspace, &(sdb_range){0}));
+    for (unsigned i = 0; i < 8; i++) {
+        kv_put_text(keyspace, "9", "a change");
+        OK(sdb_checkpoint(db));
+        if (i < 4) ck_assert_uint_eq(stats_of(db).hole_bytes, 0);
+        if (i != 3) continue;
+        OK(sdb_snapshot_open(db, "then", &then));
+        expect_round(kv_keyspace(then, "k"), 0, KEYS, 0);
+        OK(sdb_close(then));
+        OK(sdb_snapshot_drop(db, "then"));
+    }
+    ck_assert_uint_ge(stats_of(db).hole_bytes, MIB);
+    kv_check_sound(db);
+    OK(sdb_close(db));
+    kv_check_file_sound(io);
+    sdb__io_free(io);
+}
+END_TEST
 
 START_TEST(file_is_hardly_larger_than_what_is_in_it)
 {
@@ -430,6 +508,8 @@ int main(void)
     TCase *cases = tcase_create("vacuum");
 
     tcase_set_timeout(cases, 60);
+    tcase_add_loop_test(cases, free_space_goes_back_by_itself_unless_it_is_kept, 0, 2);
+    tcase_add_test(cases, what_a_named_snapshot_needs_becomes_no_hole);
     tcase_add_loop_test(cases, file_is_hardly_larger_than_what_is_in_it, 0, 3);
     tcase_add_test(cases, readers_and_writers_go_on);
     tcase_add_test(cases, old_snapshots_read_what_they_saw);

@@ -222,6 +222,39 @@ START_TEST(random_taking_and_giving_agrees_with_the_model)
 }
 END_TEST
 
+START_TEST(units_are_idle_while_nobody_takes_them)
+{
+    uint64_t first, count, all = take(20 * SPACE_UNIT), at;
+
+    (void)take(1);
+    ck_assert_uint_eq(sdb__space_units(&space), 20);
+    give(all, 20 * SPACE_UNIT);
+    sdb__space_age(&space, 0, 100);
+    ck_assert_int_eq(sdb__space_take_idle(&space, 0, 100, 1, 100, &first, &count), SDB_END);
+    space.cursor = all;
+    at = take(SPACE_UNIT * 5); /* units 0 to 5 */
+    give(at, SPACE_UNIT * 5);
+    sdb__space_age(&space, 0, 10); /* 6 to 9 for the second time */
+    sdb__space_age(&space, 10, 3);
+    ck_assert_int_eq(sdb__space_take_idle(&space, 0, 100, 8, 100, &first, &count), SDB_END);
+    ck_assert_int_eq(sdb__space_take_idle(&space, 0, 7, 2, 100, &first, &count), SDB_END);
+    OK(sdb__space_take_idle(&space, 0, 100, 7, 100, &first, &count));
+    ck_assert_uint_eq(first, 6);
+    ck_assert_uint_eq(count, 7);
+    mark(first * SPACE_UNIT, count * SPACE_UNIT, 0, 1);
+    check();
+    mark(first * SPACE_UNIT, count * SPACE_UNIT, 1, 0);
+    sdb__space_give_hole(&space, first * SPACE_UNIT, count * SPACE_UNIT);
+    ck_assert_uint_eq(space.holes, 7);
+    space.cursor = first * SPACE_UNIT;
+    at = take(SPACE_UNIT + 1);
+    ck_assert_uint_eq(space.holes, 5);
+    give(at, SPACE_UNIT + 1);
+    check();
+    ck_assert_int_eq(sdb__space_take_idle(&space, 0, 100, 7, 100, &first, &count), SDB_END);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("space");
@@ -238,6 +271,7 @@ int main(void)
     tcase_add_test(tcase, shrinking_forgets_free_blocks_at_the_end);
     tcase_add_test(tcase, refused_memory_changes_nothing);
     tcase_add_test(tcase, random_taking_and_giving_agrees_with_the_model);
+    tcase_add_test(tcase, units_are_idle_while_nobody_takes_them);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
