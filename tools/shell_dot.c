@@ -165,6 +165,11 @@ static int run_snapshot(struct shell *shell, const struct args *args)
                            shell->mode == RENDER_JSON);
 }
 
+static int run_expire(struct shell *shell, const struct args *args)
+{
+    return expire_show(shell->tool, shell->db, args, shell->mode == RENDER_JSON);
+}
+
 static int run_timing(struct shell *shell, const struct args *args)
 {
     return take_switch(shell, args, &shell->timing);
@@ -211,6 +216,9 @@ const struct shell_command shell_dot_commands[] = {
     {{".snapshot", "[make|drop NAME]",
       "Keep the database as it is under a name, let one go, or list them", NULL, 0, 0, 2, NULL},
      run_snapshot, false},
+    {{".expire", "",
+      "Remove values that have expired from the file",
+      NULL, ACCEPT(LIMIT), 0, 0, NULL}, run_expire, false},
     {{".timing", "[on|off]",
       "Print how long each command took", NULL, 0, 0, 1, NULL}, run_timing, false},
     {{".bail", "[on|off]",

@@ -115,7 +115,6 @@ typedef struct sdb_keyspace_stats {
     uint64_t stored_bytes;     /* what they take in the file, as far as they have been written */
     uint64_t dictionary_bytes; /* of the dictionary that pages are now compressed with; 0: none */
     uint64_t dictionaries;     /* kept for pages that were compressed with them, that one too */
-    uint64_t ttl_ms;           /* its time to live; 0: none */
 } sdb_keyspace_stats;
 
 /*
@@ -360,6 +359,9 @@ SDB_API SDB_MUST_USE sdb_status sdb_expiry_set(sdb_txn *txn, sdb_keyspace *keysp
  * ever), as a commit of its own. What is there keeps the expiry that it has.
  */
 SDB_API SDB_MUST_USE sdb_status sdb_keyspace_set_ttl(sdb_keyspace *keyspace, uint64_t ttl_ms);
+
+/* The time to live that it has now; 0: none. */
+SDB_API SDB_MUST_USE sdb_status sdb_keyspace_ttl(sdb_keyspace *keyspace, uint64_t *out_ttl_ms);
 
 /* ---- cursors ------------------------------------------------------------------------------ */
 

@@ -149,3 +149,14 @@ sdb_status sdb_keyspace_set_ttl(sdb_keyspace *keyspace, uint64_t ttl_ms)
     sdb__writes_done(&writes);
     return status;
 }
+
+sdb_status sdb_keyspace_ttl(sdb_keyspace *keyspace, uint64_t *out_ttl_ms)
+{
+    if (!keyspace || !out_ttl_ms)
+        return FAIL(SDB_INVALID, "sdb_keyspace_ttl: an argument is NULL");
+    TRY(sdb__db_alive(keyspace->db));
+    if (atomic_load_explicit(&keyspace->dropped, memory_order_acquire))
+        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name);
+    *out_ttl_ms = atomic_load(&keyspace->ttl_ms);
+    return SDB_OK;
+}

@@ -97,7 +97,6 @@ sdb_status sdb_keyspace_stat(sdb_keyspace *keyspace, sdb_keyspace_stats *out_sta
     (void)sdb__keyspace_packing(keyspace->db, keyspace->tree.id, &dictionary);
     s.dictionary_bytes = dictionary ? dictionary->size : 0;
     s.dictionaries = sdb__dict_count(keyspace->db, keyspace->tree.id);
-    s.ttl_ms = atomic_load(&keyspace->ttl_ms);
     taking = (struct taking){keyspace->db, &s};
     TRY(sdb__btree_pages(&keyspace->tree, add_page, &taking));
     s.page_bytes = s.pages * sdb__pager_page_size(keyspace->db->pager);
