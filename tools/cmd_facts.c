@@ -288,11 +288,11 @@ static sdb_status stat_json(sdb_db *db, const sdb_stats *stats)
             bytebuf_add_format(&text, "\"%s\":%llu", facts[i].name,
                                (unsigned long long)fact_number(stats, &facts[i]));
     }
-    (void)printf("%s,\"compressed\":[", bytebuf_text(&text));
+    (void)printf("%s,\"lifetimes\":[", bytebuf_text(&text));
     bytebuf_done(&text);
-    status = show_compressed(db, NULL);
-    (void)printf("],\"lifetimes\":[");
-    if (status == SDB_OK) status = show_lifetimes(db, NULL);
+    status = show_lifetimes(db, NULL);
+    (void)printf("],\"compressed\":[");
+    if (status == SDB_OK) status = show_compressed(db, NULL);
     (void)printf("]}\n");
     return status;
 }

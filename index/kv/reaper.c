@@ -17,7 +17,7 @@
  * Invariants: I1 under reap_lock one thread at a time. I2 next_expiry of a keyspace is lowered by
  *   who puts, and raised only at the end of a round that has seen all entries. I3 a keyspace that
  *   is dropped meanwhile may be read wrongly, but what comes of it is not used.
- * Costs: 60 ns an entry looked at, and its pages, at LOOK_MOST entries in INTERVAL_MS; while much
+ * Costs: 40 ns an entry looked at, and its pages, at LOOK_MOST entries in INTERVAL_MS; while much
  *   of what is looked at has expired, half of the time at most. A keyspace rests for REST_FACTOR
  *   times what its round took. Nothing is read while nothing can have expired.
  * Source: sampling with a time limit as long as a quarter has expired, Redis (expire.c), here in
