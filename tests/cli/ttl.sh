@@ -43,12 +43,13 @@ for wrong in 30 s -1s 0s 1w 99999999999999999999d 300000000000d 1.5h ""; do
 done
 
 # ---- removal ------------------------------------------------------------------------------------
-run "$sdb" check t.sdb
-like "$out" "sound: 3 entries*" "it is still in the file"
+# How many is not certain: each command that has the file open for long enough removes some itself.
 run "$sdb" expire t.sdb --limit 1
-is "$status:$out" "0:removed: 1" "expire removes no more than it is told"
+like "$status:$out" "0:removed: [01]" "expire removes no more than it is told"
 run "$sdb" expire t.sdb --json
-is "$out" '{"removed":1}' "and then the rest"
+like "$out" '{"removed":[01]}' "and then the rest"
+run "$sdb" expire t.sdb
+is "$out" "removed: 0" "until nothing is left"
 run "$sdb" check t.sdb
 like "$out" "sound: 1 entry*" "which is gone then"
 run "$sdb" expire missing.sdb
@@ -74,7 +75,7 @@ like "$out" "1 m [23]? s" "a value may have its own"
 run "$sdb" t.sdb "ttl sessions b --ttl=1ms"
 sleep 0.1
 run "$sdb" t.sdb .expire
-is "$out" "removed: 1" ".expire removes"
+like "$out" "removed: [01]" ".expire removes"
 run "$sdb" t.sdb "alter sessions"
 is "$status" 2 "alter wants something"
 run "$sdb" t.sdb "alter nothing --ttl=1s"
