@@ -83,6 +83,7 @@ sdb_status sdb_keyspace_stat(sdb_keyspace *keyspace, sdb_keyspace_stats *out_sta
     sdb_keyspace_stats s = {.size = sizeof s};
     const struct dictionary *dictionary;
     struct taking taking;
+    sdb_status status;
 
     if (!keyspace || !out_stats)
         return FAIL(SDB_INVALID, "sdb_keyspace_stat: an argument is NULL");
@@ -98,7 +99,10 @@ sdb_status sdb_keyspace_stat(sdb_keyspace *keyspace, sdb_keyspace_stats *out_sta
     s.dictionary_bytes = dictionary ? dictionary->size : 0;
     s.dictionaries = sdb__dict_count(keyspace->db, keyspace->tree.id);
     taking = (struct taking){keyspace->db, &s};
-    TRY(sdb__btree_pages(&keyspace->tree, add_page, &taking));
+    status = sdb__btree_pages(&keyspace->tree, add_page, &taking);
+    if (atomic_load_explicit(&keyspace->dropped, memory_order_acquire)) /* perhaps meanwhile */
+        return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped", keyspace->name);
+    if (status != SDB_OK) return status;
     s.page_bytes = s.pages * sdb__pager_page_size(keyspace->db->pager);
     s.size = out_stats->size;
     memcpy(out_stats, &s, out_stats->size < sizeof s ? out_stats->size : sizeof s);
