@@ -266,7 +266,7 @@ static sdb_status append_spilled(sdb_db *db, struct wal *wal, const struct write
     sdb_status status;
 
     put_u64(body.head, commit);
-    put_u64(body.head + 8, sdb__pager_now_ms());
+    put_u64(body.head + 8, db->commit_ms);
     body.at = body.head;
     status = sdb__wal_append_from(wal, BODY_HEAD + w->bytes, give_body, &body, out_lsn);
     sdb__writes_walk_done(&body.walk);

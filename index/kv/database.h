@@ -117,6 +117,7 @@ struct sdb_db {
     pthread_mutex_t dead_lock;
 
     _Atomic(clock_fn) clock;   /* NULL: the system's */
+    uint64_t frozen_ms;        /* not 0: what the time stands at, since a snapshot was made then */
     _Atomic bool expiring;     /* there may be values with an expiry */
     pthread_mutex_t reap_lock;
     struct reaping reaping;

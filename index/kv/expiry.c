@@ -27,6 +27,7 @@ uint64_t sdb__db_now_ms(const sdb_db *db)
 {
     clock_fn clock = atomic_load_explicit(&db->clock, memory_order_relaxed);
 
+    if (db->frozen_ms) return db->frozen_ms;
     return clock ? clock() : sdb__pager_now_ms();
 }
 

@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { START = 1000000, LARGE = 20000, LONG = 700 };
 
@@ -528,93 +527,6 @@ START_TEST(range_takes_expired_values_with_it)
 }
 END_TEST
 
-/* ---- with threads, on a real disk --------------------------------------------------------- */
-
-static void wait_until_removed(sdb_db *real, uint64_t wanted)
-{
-    const struct timespec pause = {.tv_nsec = 20000000};
-    sdb_stats stats = {.size = sizeof stats};
-
-    for (int i = 0; i < 1500; i++) {
-        OK(sdb_stat(real, &stats));
-        if (stats.expired_removed >= wanted) break;
-        (void)nanosleep(&pause, NULL);
-    }
-    ck_assert_uint_eq(stats.expired_removed, wanted);
-}
-
-START_TEST(thread_removes_in_the_background)
-{
-    sdb_options how = SDB_OPTIONS_INIT;
-    struct kv_folder folder;
-    sdb_keyspace *space;
-    char key[16];
-    sdb_db *real;
-    sdb_txn *txn;
-
-    kv_folder_make(&folder);
-    for (int memory = 0; memory < 2; memory++) {
-        OK(sdb_open(memory ? ":memory:" : kv_in(&folder, "t.sdb"), &how, &real));
-        space = kv_keyspace(real, "a");
-        OK(sdb_txn_begin(real, SDB_TXN_BATCH, &txn));
-        for (int i = 0; i < 5000; i++)
-            MUST(sdb_put_expiring(txn, space,
-                                  (sdb_slice){key, (size_t)snprintf(key, sizeof key, "%d", i)},
-                                  TEXT("v"), i % 5 ? 1 : 0));
-        OK(sdb_txn_commit(txn));
-        wait_until_removed(real, 4000);
-        OK(sdb_close(real));
-    }
-    OK(sdb_open(kv_in(&folder, "t.sdb"), &how, &real));
-    OK(sdb_keyspace_open(real, "a", SDB_KEYSPACE_MUST_EXIST, &space));
-    OK(sdb_put_expiring(NULL, space, TEXT("1"), TEXT("v"), 1));
-    wait_until_removed(real, 1);
-    OK(sdb_close(real));
-    kv_folder_remove(&folder);
-}
-END_TEST
-
-START_TEST(stream_tells_expiries_and_nothing_that_has_expired)
-{
-    sdb_options how = kv_options(4096);
-    struct kv_folder folder;
-    sdb_committed commit;
-    sdb_changes *changes;
-    sdb_keyspace *space;
-    sdb_db *real;
-
-    atomic_store(&clock_ms, START);
-    kv_folder_make(&folder);
-    OK(sdb_open(kv_in(&folder, "t.sdb"), &how, &real));
-    sdb__db_set_clock(real, tell_time);
-    space = kv_keyspace(real, "a");
-    OK(sdb_changes_open(real, 0, MIB, &changes));
-    OK(sdb_keyspace_set_ttl(space, 5));
-    OK(sdb_put(NULL, space, TEXT("a"), TEXT("1")));
-    OK(sdb_put_expiring(NULL, space, TEXT("b"), TEXT("2"), START + 2));
-    atomic_store(&clock_ms, START + 3);
-    OK(sdb_expire(real, 0, NULL));
-    OK(sdb_del(NULL, space, TEXT("a")));
-    OK(sdb_changes_next(changes, 0, &commit));
-    ck_assert_int_eq(commit.changes[0].kind, SDB_CHANGE_KEYSPACE_TTL);
-    ck_assert_uint_eq(commit.changes[0].time_ms, 5);
-    OK(sdb_changes_next(changes, 0, &commit));
-    ck_assert_int_eq(commit.changes[0].kind, SDB_CHANGE_PUT);
-    ck_assert_uint_eq(commit.changes[0].time_ms, START + 5);
-    ck_assert(kv_is(commit.changes[0].value, "1"));
-    ck_assert_uint_eq(commit.time_ms, START);
-    OK(sdb_changes_next(changes, 0, &commit));
-    ck_assert_int_eq(commit.changes[0].kind, SDB_CHANGE_DEL);
-    ck_assert(kv_is(commit.changes[0].key, "b") && commit.changes[0].value.size == 0);
-    OK(sdb_changes_next(changes, 0, &commit));
-    ck_assert_uint_eq(commit.count, 0); /* the removal */
-    OK(sdb_changes_next(changes, 0, &commit));
-    sdb_changes_close(changes);
-    OK(sdb_close(real));
-    kv_folder_remove(&folder);
-}
-END_TEST
-
 /* ---- failures ----------------------------------------------------------------------------- */
 
 START_TEST(refused_memory_changes_nothing)
@@ -668,8 +580,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("expiry");
-    TCase *seen = tcase_create("seen"), *removed = tcase_create("removed"),
-          *real = tcase_create("real");
+    TCase *seen = tcase_create("seen"), *removed = tcase_create("removed");
 
     tcase_add_checked_fixture(seen, setup, teardown);
     tcase_add_test(seen, value_is_there_until_its_time_comes_and_then_gone_for_every_call);
@@ -692,9 +603,5 @@ int main(void)
     tcase_add_test(removed, refused_memory_changes_nothing);
     tcase_add_test(removed, check_finds_an_expiry_where_the_catalog_knows_of_none);
     suite_add_tcase(suite, removed);
-    tcase_set_timeout(real, 60);
-    tcase_add_test(real, thread_removes_in_the_background);
-    tcase_add_test(real, stream_tells_expiries_and_nothing_that_has_expired);
-    suite_add_tcase(suite, real);
     return kv_main(suite);
 }

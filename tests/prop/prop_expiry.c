@@ -407,6 +407,7 @@ START_TEST(every_reader_sees_what_is_there_at_its_time)
         memset(w.ttl, 0, sizeof w.ttl);
         w.io = kv_disk(random_next(&w.random));
         w.options = kv_options(4096);
+        if (round % 3 == 1) w.options.txn_memory_bytes = 4096; /* transactions spill */
         open_db(&w);
         OK(sdb_put_expiring(NULL, w.spaces[0], key_of(0), (sdb_slice){NULL, 0}, START));
         for (int i = 0; i < 600; i++) step(&w);
