@@ -44,6 +44,7 @@ static const struct {
                             "write \"committed ROWS\" there after each commit"},
     [OPTION_COMPRESSION] = {"compression", "none|lz4|zstd[:LEVEL]",
                             "of pages in the file, if the keyspace is made (default none)"},
+    [OPTION_TTL] = {"ttl", "DURATION|none", "how long values live, as 30s, 15m, 12h or 7d"},
     [OPTION_HOLES] = {"holes", NULL, "move nothing; make holes of free space inside the file"},
     [OPTION_REWRITE] = {"rewrite", NULL, "write all pages anew; otherwise those that change"},
     [OPTION_FORCE] = {"force", NULL, "replace a file that is there"},

@@ -14,6 +14,7 @@
 #include "tools/commands.h"
 #include "tools/data.h"
 #include "tools/encode.h"
+#include "tools/lifetime.h"
 #include "tools/progress.h"
 
 /* ---- check -------------------------------------------------------------------------------- */
@@ -175,6 +176,9 @@ static const struct fact facts[] = {
     FACT(snapshot_bytes, "only they need", UNIT_BYTES),
     FACT(compressed_pages, "compressed pages", UNIT_NUMBER),
     FACT(compressed_bytes, "they take", UNIT_BYTES),
+    FACT(expiring_keyspaces, "with expiries", UNIT_NUMBER),
+    FACT(expired_removed, "expired, removed", UNIT_NUMBER),
+    FACT(expiry_rounds, "walks to find them", UNIT_NUMBER),
 };
 
 #define FACT_COUNT (sizeof facts / sizeof *facts)
@@ -236,6 +240,40 @@ static sdb_status show_compressed(sdb_db *db, struct render *render)
     return SDB_OK;
 }
 
+/* How long values live in the keyspaces that say so: as show_compressed. */
+static sdb_status show_lifetimes(sdb_db *db, struct render *render)
+{
+    char name[SDB_KEYSPACE_NAME_MAX + 1] = "", label[sizeof name + 16];
+    unsigned count = 0;
+
+    while (data_next_keyspace(db, name)) {
+        sdb_keyspace *keyspace;
+        sdb_status status = sdb_keyspace_open(db, name, SDB_KEYSPACE_MUST_EXIST, &keyspace);
+        uint64_t ttl_ms = 0;
+
+        if (status == SDB_OK) status = sdb_keyspace_ttl(keyspace, &ttl_ms);
+        if (status == SDB_NOTFOUND || (status == SDB_OK && ttl_ms == 0)) continue;
+        if (status != SDB_OK) return status;
+        if (render) {
+            const char *text = lifetime_text(ttl_ms);
+            sdb_slice cells[2];
+
+            (void)snprintf(label, sizeof label, "lifetime in %s", name);
+            cells[0] = (sdb_slice){label, strlen(label)};
+            cells[1] = (sdb_slice){text, strlen(text)};
+            (void)render_row(render, cells);
+        } else {
+            struct bytebuf out = {0};
+
+            encode_json_member(&out, "keyspace", name, strlen(name));
+            (void)printf("%s{%s,\"ttl_ms\":%llu}", count++ ? "," : "", bytebuf_text(&out),
+                         (unsigned long long)ttl_ms);
+            bytebuf_done(&out);
+        }
+    }
+    return SDB_OK;
+}
+
 static sdb_status stat_json(sdb_db *db, const sdb_stats *stats)
 {
     struct bytebuf text = {0};
@@ -251,9 +289,11 @@ static sdb_status stat_json(sdb_db *db, const sdb_stats *stats)
             bytebuf_add_format(&text, "\"%s\":%llu", facts[i].name,
                                (unsigned long long)fact_number(stats, &facts[i]));
     }
-    (void)printf("%s,\"compressed\":[", bytebuf_text(&text));
+    (void)printf("%s,\"lifetimes\":[", bytebuf_text(&text));
     bytebuf_done(&text);
-    status = show_compressed(db, NULL);
+    status = show_lifetimes(db, NULL);
+    (void)printf("],\"compressed\":[");
+    if (status == SDB_OK) status = show_compressed(db, NULL);
     (void)printf("]}\n");
     return status;
 }
@@ -289,6 +329,7 @@ int stat_show(struct tool *tool, sdb_db *db, enum render_mode mode)
         if (*text && !render_row(&render, cells)) break;
     }
     status = show_compressed(db, &render);
+    if (status == SDB_OK) status = show_lifetimes(db, &render);
     if (status != SDB_OK) {
         (void)render_end(&render, false);
         return tool_fail_status(tool, status);

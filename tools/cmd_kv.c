@@ -17,6 +17,7 @@
 #include "tools/commands.h"
 #include "tools/data.h"
 #include "tools/encode.h"
+#include "tools/lifetime.h"
 #include "tools/source.h"
 
 /* What the arguments of a kv command say. kv_begin, kv_end. */
@@ -185,12 +186,40 @@ int cmd_kv_get(struct tool *tool, const struct args *args)
 int cmd_kv_put(struct tool *tool, const struct args *args)
 {
     struct kv kv;
-    int done = kv_begin(&kv, tool, args, TOOL_MAKE);
+    uint64_t ttl_ms = 0;
+    int done = lifetime_option(tool, args, &ttl_ms);
 
+    if (done) return done;
+    done = kv_begin(&kv, tool, args, TOOL_MAKE);
     if (!done) {
-        sdb_status status = sdb_put(NULL, kv.keyspace, slice_of(&kv.key), slice_of(&kv.value));
+        sdb_status status = lifetime_put(NULL, kv.keyspace, slice_of(&kv.key),
+                                         slice_of(&kv.value), args, ttl_ms);
 
         if (status != SDB_OK) done = tool_fail_status(tool, status);
+    }
+    return kv_end(&kv, done);
+}
+
+int cmd_kv_ttl(struct tool *tool, const struct args *args)
+{
+    bool set = args_has(args, OPTION_TTL);
+    struct kv kv;
+    uint64_t ttl_ms = 0, expiry = 0;
+    int done = lifetime_option(tool, args, &ttl_ms);
+    sdb_status status;
+
+    if (done) return done;
+    done = kv_begin(&kv, tool, args, set ? TOOL_WRITE : TOOL_READ);
+    if (!done && !set) done = begin_txn(&kv, SDB_TXN_READ);
+    if (!done) {
+        status = set ? sdb_expiry_set(NULL, kv.keyspace, slice_of(&kv.key), lifetime_end(ttl_ms))
+                     : sdb_expiry_get(kv.txn, kv.keyspace, slice_of(&kv.key), &expiry);
+        if (status == SDB_NOTFOUND)
+            done = data_not_found(tool, slice_of(&kv.key), kv.keyspace_name);
+        else if (status != SDB_OK)
+            done = tool_fail_status(tool, status);
+        else if (!set)
+            lifetime_print(expiry, args_has(args, OPTION_JSON));
     }
     return kv_end(&kv, done);
 }

@@ -20,6 +20,7 @@ int cmd_kv_delrange(struct tool *tool, const struct args *args);
 int cmd_kv_scan(struct tool *tool, const struct args *args);
 int cmd_kv_count(struct tool *tool, const struct args *args);
 int cmd_kv_train(struct tool *tool, const struct args *args);
+int cmd_kv_ttl(struct tool *tool, const struct args *args);
 int cmd_import(struct tool *tool, const struct args *args);
 int cmd_export(struct tool *tool, const struct args *args);
 int cmd_backup(struct tool *tool, const struct args *args);
@@ -32,6 +33,7 @@ int cmd_vacuum(struct tool *tool, const struct args *args);
 int cmd_snapshot_make(struct tool *tool, const struct args *args);
 int cmd_snapshot_list(struct tool *tool, const struct args *args);
 int cmd_snapshot_drop(struct tool *tool, const struct args *args);
+int cmd_expire(struct tool *tool, const struct args *args);
 int cmd_version(struct tool *tool, const struct args *args);
 int cmd_help(struct tool *tool, const struct args *args);
 
@@ -61,6 +63,8 @@ int snapshot_change(struct tool *tool, sdb_db *db, const char *name, bool make, 
 int snapshot_list(struct tool *tool, sdb_db *db, enum render_mode mode);
 /* Prints the counters of a database. */
 int stat_show(struct tool *tool, sdb_db *db, enum render_mode mode);
+/* Removes what has expired, at most --limit, and prints how much it was. */
+int expire_show(const struct tool *tool, sdb_db *db, const struct args *args, bool json);
 /* Checks an open database, or with db NULL the closed file tool->path, and prints the outcome. */
 int check_show(struct tool *tool, sdb_db *db, bool json);
 

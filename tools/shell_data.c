@@ -15,6 +15,7 @@
 
 #include "tools/data.h"
 #include "tools/encode.h"
+#include "tools/lifetime.h"
 #include "tools/shell.h"
 
 static sdb_slice slice_of(const struct word *word)
@@ -68,13 +69,16 @@ static int run_put(struct shell *shell, const struct args *args)
     const struct word *first = NULL;
     const char *name = NULL;
     sdb_keyspace *keyspace;
+    uint64_t ttl_ms = 0;
     sdb_status status;
     int done = take_operands(shell, args, 2, &name, &first);
 
+    if (!done) done = lifetime_option(shell->tool, args, &ttl_ms);
     if (done) return done;
     status = sdb_keyspace_open(shell->db, name, 0, &keyspace);
     if (status == SDB_OK)
-        status = sdb_put(shell->txn, keyspace, slice_of(&first[0]), slice_of(&first[1]));
+        status = lifetime_put(shell->txn, keyspace, slice_of(&first[0]), slice_of(&first[1]), args,
+                              ttl_ms);
     return answer(shell, status);
 }
 
@@ -138,6 +142,31 @@ static int run_get(struct shell *shell, const struct args *args)
     }
     end_reading(shell, txn);
     return done;
+}
+
+/* Prints how long a value has still to live, or sets it. */
+static int run_ttl(struct shell *shell, const struct args *args)
+{
+    const struct word *first = NULL;
+    const char *name = NULL;
+    sdb_keyspace *keyspace;
+    uint64_t ttl_ms = 0, expiry = 0;
+    bool set = args_has(args, OPTION_TTL);
+    sdb_txn *txn = NULL;
+    sdb_status status;
+    int done = take_operands(shell, args, 1, &name, &first);
+
+    if (!done) done = lifetime_option(shell->tool, args, &ttl_ms);
+    if (!done) done = data_keyspace(shell->tool, shell->db, name, &keyspace);
+    if (!done && !set) done = begin_reading(shell, &txn);
+    if (done) return done;
+    status = set ? sdb_expiry_set(shell->txn, keyspace, slice_of(first), lifetime_end(ttl_ms))
+                 : sdb_expiry_get(txn, keyspace, slice_of(first), &expiry);
+    if (!set) end_reading(shell, txn);
+    if (status == SDB_OK && !set) lifetime_print(expiry, shell->mode == RENDER_JSON);
+    if (status != SDB_NOTFOUND) return answer(shell, status);
+    (void)data_not_found(shell->tool, slice_of(first), name);
+    return STATUS_NOT_FOUND;
 }
 
 static int run_del(struct shell *shell, const struct args *args)
@@ -255,6 +284,7 @@ static int run_create(struct shell *shell, const struct args *args)
     sdb_keyspace *keyspace;
     int done = data_keyspace_options(shell->tool, args, &options);
 
+    if (!done) done = lifetime_option(shell->tool, args, &options.ttl_ms);
     if (done) return done;
     return answer(shell, sdb_keyspace_make(shell->db, args->operand[0].text, &options, &keyspace));
 }
@@ -268,6 +298,18 @@ static int run_train(struct shell *shell, const struct args *args)
 
     if (!done) done = data_keyspace(shell->tool, shell->db, name, &keyspace);
     return done ? done : data_train(shell->tool, keyspace, args, shell->mode == RENDER_JSON);
+}
+
+static int run_alter(struct shell *shell, const struct args *args)
+{
+    sdb_keyspace *keyspace;
+    uint64_t ttl_ms = 0;
+    int done = lifetime_option(shell->tool, args, &ttl_ms);
+
+    if (!done && !args_has(args, OPTION_TTL))
+        done = tool_misuse(shell->tool, "alter wants --ttl");
+    if (!done) done = data_keyspace(shell->tool, shell->db, args->operand[0].text, &keyspace);
+    return done ? done : answer(shell, sdb_keyspace_set_ttl(keyspace, ttl_ms));
 }
 
 static int run_drop(struct shell *shell, const struct args *args)
@@ -379,12 +421,15 @@ static int run_rollback(struct shell *shell, const struct args *args)
 const struct shell_command shell_data_commands[] = {
     {{"put", "[KEYSPACE] KEY VALUE",
       "Set a key to a value, and make the keyspace if need be",
-      NULL, 0, 2, 3, NULL}, run_put, true},
+      NULL, ACCEPT(TTL), 2, 3, NULL}, run_put, true},
     {{"merge", "[KEYSPACE] KEY OPERATOR OPERAND",
       "Merge into a value: add NUMBER, append, max, min BYTES, union ELEMENT",
       NULL, 0, 3, 4, NULL}, run_merge, true},
     {{"get", "[KEYSPACE] KEY", "Print the value of a key", NULL, 0, 1, 2, NULL}, run_get, true},
     {{"del", "[KEYSPACE] KEY", "Remove a key", NULL, 0, 1, 2, NULL}, run_del, true},
+    {{"ttl", "[KEYSPACE] KEY",
+      "Print how long a value has still to live, or (--ttl) set it",
+      NULL, ACCEPT(TTL), 1, 2, NULL}, run_ttl, true},
     {{"delrange", "[KEYSPACE]",
       "Remove all keys of a range", NULL, ACCEPT_RANGE, 0, 1, NULL}, run_delrange, true},
     {{"scan", "[KEYSPACE]",
@@ -393,10 +438,13 @@ const struct shell_command shell_data_commands[] = {
       "Count entries", NULL, ACCEPT_RANGE | ACCEPT(APPROX), 0, 1, NULL}, run_count, true},
     {{"create", "KEYSPACE",
       "Make a keyspace, at once and by itself",
-      NULL, ACCEPT(COMPRESSION), 1, 1, NULL}, run_create, false},
+      NULL, ACCEPT(COMPRESSION) | ACCEPT(TTL), 1, 1, NULL}, run_create, false},
     {{"train", "[KEYSPACE]",
       "Train a dictionary for compression with zstd, if pages become smaller by it",
       NULL, ACCEPT(REWRITE), 0, 1, NULL}, run_train, false},
+    {{"alter", "KEYSPACE",
+      "Change how long values live that are put from now on, at once and by itself",
+      NULL, ACCEPT(TTL), 1, 1, NULL}, run_alter, true},
     {{"drop", "KEYSPACE",
       "Remove a keyspace and all it holds, at once and by itself",
       NULL, 0, 1, 1, NULL}, run_drop, true},

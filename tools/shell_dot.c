@@ -165,6 +165,11 @@ static int run_snapshot(struct shell *shell, const struct args *args)
                            shell->mode == RENDER_JSON);
 }
 
+static int run_expire(struct shell *shell, const struct args *args)
+{
+    return expire_show(shell->tool, shell->db, args, shell->mode == RENDER_JSON);
+}
+
 static int run_timing(struct shell *shell, const struct args *args)
 {
     return take_switch(shell, args, &shell->timing);
@@ -219,6 +224,9 @@ const struct shell_command shell_dot_commands[] = {
       "removes what is older than 16 MiB of log; what is gone is said. What other processes did\n"
       "cannot be seen: a file is open for writing in one. Programs follow with sdb/changes.h.",
       ACCEPT(LSN), 0, 1, NULL}, shell_changes_run, true},
+    {{".expire", "",
+      "Remove values that have expired from the file",
+      NULL, ACCEPT(LIMIT), 0, 0, NULL}, run_expire, false},
     {{".timing", "[on|off]",
       "Print how long each command took", NULL, 0, 0, 1, NULL}, run_timing, false},
     {{".bail", "[on|off]",

@@ -38,15 +38,21 @@ typedef enum sdb_change_kind {
     SDB_CHANGE_KEYSPACE_MAKE = 3, /* key: its name */
     SDB_CHANGE_KEYSPACE_DROP = 4, /* key and value empty */
     SDB_CHANGE_MERGE = 5,         /* value: the operator's number, one byte, then the operand */
-    SDB_CHANGE_DEL_RANGE = 8      /* keys >= key and < value; value empty: to the end */
+    SDB_CHANGE_DEL_RANGE = 8,     /* keys >= key and < value; value empty: to the end */
+    SDB_CHANGE_KEYSPACE_TTL = 17  /* time_ms: its time to live; key and value empty */
 } sdb_change_kind;
 
-/* One operation of a commit. Of several on one key in a transaction only the last is there. */
+/*
+ * One operation of a commit. Of several on one key in a transaction only the last is there. A value
+ * that has expired when it is told is told as SDB_CHANGE_DEL; that expired values are removed from
+ * the file is not told: whoever keeps what is put keeps its time_ms, too.
+ */
 typedef struct sdb_change {
     sdb_change_kind kind;
     uint32_t keyspace;         /* number, never given twice in a database */
     const char *keyspace_name; /* borrowed until sdb_close; "" if dropped before it was opened */
     sdb_slice key, value;      /* borrowed until the stream's next call */
+    uint64_t time_ms;          /* of a put: its expiry, Unix milliseconds; 0: none */
 } sdb_change;
 
 /* One commit. */

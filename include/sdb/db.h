@@ -252,6 +252,14 @@ enum {
 SDB_API SDB_MUST_USE sdb_status sdb_vacuum(sdb_db *db, unsigned flags, sdb_progress_fn progress,
                                            void *context);
 
+/*
+ * Removes values that have expired (sdb/kv.h), at most `limit` of them (0: all), in commits of some
+ * hundred each, while others go on. A thread of the database's own does so from time to time; with
+ * SDB_OPEN_NO_THREADS only this call does. What an open transaction may still see stays.
+ * *out_removed, which may be NULL, is how many, also if the call fails.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_expire(sdb_db *db, uint64_t limit, uint64_t *out_removed);
+
 /* Where sdb_restore takes the log from, and where it stops. Zero in any field: not given. */
 typedef struct sdb_restore_options {
     size_t size;                /* sizeof(sdb_restore_options), set by the caller */
@@ -380,6 +388,9 @@ typedef struct sdb_stats {
     uint64_t named_snapshots;       /* snapshots that stay (sdb/snapshot.h) */
     uint64_t snapshot_bytes;        /* of used_bytes, what only they need */
     uint64_t spilled_bytes;         /* of transactions beyond txn_memory_bytes, written in all */
+    uint64_t expired_removed;       /* values removed since they had expired */
+    uint64_t expiry_rounds;         /* walks through keyspaces to find them */
+    uint64_t expiring_keyspaces;    /* those whose values may have an expiry */
 } sdb_stats;
 
 /* Fills *out_stats, as far as its `size` says it reaches. */

@@ -18,6 +18,8 @@
  *   - What a commit changed is seen by transactions that begin from then on, perhaps a moment
  *     before it is durable; what depends on it cannot become durable before it. Whoever must not
  *     act on what a power failure could still take back calls sdb_sync first.
+ *   - A value may have an expiry, given with it or by its keyspace (see below). From then on it is
+ *     not there, for whatever call.
  *   - An open transaction keeps old versions alive: end readers that you no longer need.
  *   - Slices that come back are *borrowed*: each call says until when. Slices that go in are read
  *     during the call and not kept.
@@ -82,19 +84,21 @@ typedef struct sdb_keyspace_options {
     size_t size;                 /* sizeof(sdb_keyspace_options): tells later fields from none */
     sdb_compression compression; /* default: none */
     unsigned level;              /* ZSTD: 1 (fast) … 19 (small); default 3 */
+    uint64_t ttl_ms;             /* sdb_keyspace_set_ttl; default: values live for ever */
 } sdb_keyspace_options;
 
 #ifdef __cplusplus
 #define SDB_KEYSPACE_OPTIONS_INIT                                                                  \
-    sdb_keyspace_options{sizeof(sdb_keyspace_options), SDB_COMPRESSION_NONE, 0}
+    sdb_keyspace_options{sizeof(sdb_keyspace_options), SDB_COMPRESSION_NONE, 0, 0}
 #else
 #define SDB_KEYSPACE_OPTIONS_INIT ((sdb_keyspace_options){.size = sizeof(sdb_keyspace_options)})
 #endif
 
 /*
  * Makes the keyspace `name` with options (NULL: defaults) that it keeps for life, as a commit of
- * its own. SDB_EXISTS if there is one of that name, SDB_INVALID for options that make no sense. A
- * database with a compressed keyspace is refused by libraries that know none.
+ * its own (but for ttl_ms, which can be changed). SDB_EXISTS if there is one of that name,
+ * SDB_INVALID for options that make no sense. A database with a compressed keyspace, or with
+ * expiries, is refused by libraries that know none.
  */
 SDB_API SDB_MUST_USE sdb_status sdb_keyspace_make(sdb_db *db, const char *name,
                                                   const sdb_keyspace_options *options,
@@ -312,6 +316,52 @@ enum {
 SDB_API SDB_MUST_USE sdb_status sdb_merge(sdb_txn *txn, sdb_keyspace *keyspace,
                                           unsigned merge_operator, sdb_slice key,
                                           sdb_slice operand);
+
+/* ---- values that expire ------------------------------------------------------------------- */
+
+/*
+ * Times are Unix milliseconds, of the system's clock. When the time of its expiry has come a value
+ * is not there any more: no read, cursor, count, merge or change stream gives it, no conflict comes
+ * of it, and sdb_insert puts over it. What it takes in the file is given back in the background,
+ * within seconds to minutes by the number of entries (sdb_expire: at once); sdb_count_approx counts
+ * it until then.
+ *   - A transaction has one time, at which it began. What it sees does not expire while it looks.
+ *   - An open transaction keeps in the file what expires after it began.
+ *   - A put is all there is to a key: its expiry is the new value's, the old one's is forgotten.
+ *     sdb_put and sdb_insert give the keyspace's time to live, counted from the call, or none.
+ *   - A merge keeps the expiry of the value that it changes. One that finds nothing makes a value
+ *     with the keyspace's time to live, counted from the commit.
+ *   - If the system's clock is set back, what has not been removed yet may be there again.
+ */
+
+/*
+ * sdb_put with an expiry; 0: for ever, whatever the keyspace's time to live. One that has passed is
+ * no mistake: the key then has no value.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_put_expiring(sdb_txn *txn, sdb_keyspace *keyspace,
+                                                 sdb_slice key, sdb_slice value,
+                                                 uint64_t expiry_ms);
+
+/* The expiry of the value of `key`; 0: for ever. SDB_NOTFOUND if there is none. */
+SDB_API SDB_MUST_USE sdb_status sdb_expiry_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
+                                               uint64_t *out_expiry_ms);
+
+/*
+ * Gives the value of `key` another expiry (0: for ever). In all else it reads the value and puts it
+ * again: it conflicts like that, and takes as long. Not in a batch; `txn` NULL: a transaction of
+ * its own, run as by sdb_txn_run. SDB_NOTFOUND if there is none.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_expiry_set(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
+                                               uint64_t expiry_ms);
+
+/*
+ * Sets the time to live of values that are put from now on without an expiry of their own (0: for
+ * ever), as a commit of its own. What is there keeps the expiry that it has.
+ */
+SDB_API SDB_MUST_USE sdb_status sdb_keyspace_set_ttl(sdb_keyspace *keyspace, uint64_t ttl_ms);
+
+/* The time to live that it has now; 0: none. */
+SDB_API SDB_MUST_USE sdb_status sdb_keyspace_ttl(sdb_keyspace *keyspace, uint64_t *out_ttl_ms);
 
 /* ---- cursors ------------------------------------------------------------------------------ */
 

@@ -12,7 +12,8 @@
  *     sdb_get(…); sdb_backup(monday, …);
  *     sdb_close(monday);
  *
- * A snapshot is all keyspaces as of one commit. It costs a checkpoint to make, and space: what is
+ * A snapshot is all keyspaces as of one commit, and as of the time at which it was made: what has
+ * expired since (sdb/kv.h) is there. It costs a checkpoint to make, and space: what is
  * changed or deleted afterwards stays in the file as long as a snapshot shows it. What has not
  * changed stands there once.
  *

@@ -44,19 +44,24 @@ struct btree {
     _Atomic uint64_t *last_leaf;
 };
 
-/* A value as a tree holds it: bytes, or an extent's id and size. */
+/*
+ * A value as a tree holds it: bytes, or an extent's id and size. One with an expiry whose bytes are
+ * put into a leaf stands in memory behind its head, as in the leaf (node.h): NODE_EXPIRY_HEAD bytes
+ * before data.data, form 0. The tree keeps an expiry, no more: it is the caller's to heed.
+ */
 struct btree_value {
     bool is_extent;
     struct bytes data;   /* not is_extent */
     uint64_t extent;     /* is_extent */
     uint64_t size;       /* is_extent: of the value */
+    uint64_t expiry;     /* 0: none */
 };
 
 static inline size_t btree_key_most(uint32_t page_size) { return page_size / 16; }
 
 /*
- * True when a value of this size stands in the leaf, beside a key of this size; otherwise it must
- * be an extent.
+ * True when a value of this size (with its head, if it has an expiry) stands in the leaf, beside a
+ * key of this size; otherwise it must be an extent.
  */
 bool sdb__btree_is_inline(uint32_t page_size, size_t key_size, uint64_t value_size);
 

@@ -155,10 +155,12 @@ static inline struct bytes local_bound(size_t key_most, struct bytes bound, unsi
 /* What a leaf's cell says, unless it leads to a layer. */
 static inline struct btree_value cell_value(enum node_kind kind, struct bytes payload)
 {
+    uint64_t expiry = node_take_expiry(&kind, &payload);
+
     if (kind == NODE_EXTENT)
         return (struct btree_value){.is_extent = true, .extent = get_u64(payload.data),
-                                    .size = get_u64(payload.data + 8)};
-    return (struct btree_value){.data = payload};
+                                    .size = get_u64(payload.data + 8), .expiry = expiry};
+    return (struct btree_value){.data = payload, .expiry = expiry};
 }
 
 static inline void unlatch(const struct btree *tree, const struct page *page, bool exclusive)

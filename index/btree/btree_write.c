@@ -18,15 +18,35 @@
 #include "engine/base/status.h"
 #include "index/btree/btree_inner.h"
 
+enum { EXTENT_PAYLOAD = 16 };
+
+/* The size of a value's form in a leaf. */
+static size_t payload_size(const struct btree_value *value)
+{
+    return (value->is_extent ? EXTENT_PAYLOAD : value->data.size) +
+           (value->expiry ? NODE_EXPIRY_HEAD : 0);
+}
+
 /* A value's form in a leaf. `room` holds an extent's. */
-static struct bytes payload_of(const struct btree_value *value, uint8_t room[16],
+static struct bytes payload_of(const struct btree_value *value,
+                               uint8_t room[NODE_EXPIRY_HEAD + EXTENT_PAYLOAD],
                                enum node_kind *out_kind)
 {
-    *out_kind = value->is_extent ? NODE_EXTENT : NODE_INLINE;
-    if (!value->is_extent) return value->data;
-    put_u64(room, value->extent);
-    put_u64(room + 8, value->size);
-    return (struct bytes){room, 16};
+    size_t head = value->expiry ? NODE_EXPIRY_HEAD : 0;
+
+    *out_kind = head ? NODE_EXPIRING : value->is_extent ? NODE_EXTENT : NODE_INLINE;
+    if (!value->is_extent) {
+        if (!head) return value->data;
+        assert(get_u64(value->data.data - NODE_EXPIRY_HEAD + 1) == value->expiry);
+        return (struct bytes){value->data.data - NODE_EXPIRY_HEAD, payload_size(value)};
+    }
+    if (head) {
+        room[0] = NODE_EXTENT;
+        put_u64(room + 1, value->expiry);
+    }
+    put_u64(room + head, value->extent);
+    put_u64(room + head + 8, value->size);
+    return (struct bytes){room, payload_size(value)};
 }
 
 /* Bytes that a cell takes with its slot. */
@@ -60,7 +80,7 @@ static sdb_status put_here(const struct btree *tree, const struct page *leaf, un
 {
     struct node n = node_of(tree, leaf);
     enum node_kind kind, old_kind;
-    uint8_t extent[16];
+    uint8_t extent[NODE_EXPIRY_HEAD + EXTENT_PAYLOAD];
     struct bytes payload = payload_of(value, extent, &kind), old_payload;
     struct btree_value old;
     size_t room = sdb__node_room(n), need = cell_need(n, key, payload.size);
@@ -211,7 +231,7 @@ static sdb_status put(const struct btree *tree, struct bytes key,
         } else {
             bool is_last = depth == 0 && node_is_last(n) && slot == node_count(n);
 
-            need = cell_need(n, part.here, value->is_extent ? 16 : value->data.size);
+            need = cell_need(n, part.here, payload_size(value));
             status = put_here(tree, &leaf, slot, found, part.here, value, visit, context);
             if (status == SDB_OK && is_last) remember_last(tree, &leaf);
         }
@@ -422,6 +442,7 @@ static sdb_status empty_leaf(const struct btree *tree, const struct page *leaf,
             *out_layer = get_u64(payload.data);
             return SDB_OK;
         }
+        (void)node_take_expiry(&kind, &payload);
         if (kind == NODE_EXTENT) {
             TRY(sdb__pager_extent_detach(tree->pager, get_u64(payload.data),
                                          get_u64(payload.data + 8), &extent));

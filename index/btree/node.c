@@ -304,12 +304,24 @@ bool sdb__node_copy(struct node n, struct node source, unsigned from, unsigned t
     return true;
 }
 
+/* Has a leaf cell's payload a form that its kind can have? */
+static bool is_known_form(unsigned kind, struct bytes payload)
+{
+    if (kind == NODE_INLINE) return true;
+    if (kind == NODE_EXTENT) return payload.size == 16;
+    if (kind == NODE_LAYER) return payload.size == NODE_CHILD;
+    if (payload.size < NODE_EXPIRY_HEAD || get_u64(payload.data + 1) == 0) return false;
+    return payload.data[0] == NODE_INLINE ||
+           (payload.data[0] == NODE_EXTENT && payload.size == NODE_EXPIRY_HEAD + 16);
+}
+
 /* NULL, or what is wrong with a cell. */
 static const char *verify_cell(struct node n, unsigned i, size_t slots_end, size_t cells_end,
                                size_t *out_size)
 {
     const uint8_t *slot = node_slot(n, i);
     size_t at = get_u16(slot + 4), suffix = get_u16(slot + 6), size;
+    struct bytes payload;
     unsigned head;
 
     size = suffix + (node_level(n) ? NODE_CHILD : NODE_VALUE_HEAD);
@@ -319,8 +331,8 @@ static const char *verify_cell(struct node n, unsigned i, size_t slots_end, size
         head = get_u16(n.data + at + suffix);
         size += head & 0x3fff;
         if (at + size > cells_end) return "a value lies outside the page";
-        if (head >> 14 == 3 || (head >> 14 == NODE_EXTENT && (head & 0x3fff) != 16) ||
-            (head >> 14 == NODE_LAYER && (head & 0x3fff) != 8) ||
+        payload = (struct bytes){n.data + at + suffix + NODE_VALUE_HEAD, head & 0x3fff};
+        if (!is_known_form(head >> 14, payload) ||
             (head >> 14 == NODE_LAYER) != (node_prefix_size(n) + suffix == n.size / 16 + 1))
             return "a value has an unknown form";
     }

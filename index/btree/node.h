@@ -16,7 +16,9 @@
  * head: the suffix' first four bytes as a big-endian number (missing ones 0), so that most
  * comparisons are of integers. A leaf cell is suffix, u16 (kind << 14 | size), payload; an inner
  * cell is suffix, child u64. In an inner node, slot i leads to the keys from its own key up to the
- * next slot's; slot 0's key is the lower fence.
+ * next slot's; slot 0's key is the lower fence. A value with an expiry has a head before its
+ * payload: form u8 (the kind that it would have without), expiry u64; what the time means is not
+ * known here.
  *
  * Pure: nothing here latches, reads, writes or allocates. A node must have passed sdb__node_verify
  * (pages read from disk have); bounds are then not doubted again.
@@ -35,8 +37,10 @@ enum { NODE_HEADER = 32, NODE_SLOT = 8, NODE_CHILD = 8, NODE_VALUE_HEAD = 2 };
 enum node_kind {
     NODE_INLINE = 0, /* payload is the value */
     NODE_EXTENT = 1, /* extent id u64, value size u64 */
-    NODE_LAYER = 2   /* root page id u64 of the tree that holds the rest of longer keys */
+    NODE_LAYER = 2,  /* root page id u64 of the tree that holds the rest of longer keys */
+    NODE_EXPIRING = 3 /* NODE_EXPIRY_HEAD bytes, then what its form says: inline or extent */
 };
+enum { NODE_EXPIRY_HEAD = 9 };
 
 struct node {
     uint8_t *data;
@@ -92,6 +96,22 @@ static inline struct bytes node_payload(struct node n, unsigned i, enum node_kin
     unsigned head = get_u16(s.data + s.size);
     *out_kind = (enum node_kind)(head >> 14);
     return (struct bytes){s.data + s.size + NODE_VALUE_HEAD, head & 0x3fff};
+}
+
+/*
+ * Takes the head of an expiring value off its payload: *kind is then inline or extent. The answer
+ * is the expiry; 0: it has none, and nothing was taken off.
+ */
+static inline uint64_t node_take_expiry(enum node_kind *kind, struct bytes *payload)
+{
+    uint64_t expiry;
+
+    if (*kind != NODE_EXPIRING) return 0;
+    *kind = payload->data[0] ? NODE_EXTENT : NODE_INLINE;
+    expiry = get_u64(payload->data + 1);
+    payload->data += NODE_EXPIRY_HEAD;
+    payload->size -= NODE_EXPIRY_HEAD;
+    return expiry;
 }
 
 /* An empty node. upper NULL: none. */

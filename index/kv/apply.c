@@ -23,6 +23,7 @@ struct change {
     struct bytes key;
     uint64_t commit;
     bool keep;
+    uint64_t time; /* of an OP_REAP */
 };
 
 sdb_status sdb__apply_release(sdb_db *db, const struct btree_value *old)
@@ -47,9 +48,28 @@ static sdb_status leave_old(void *context, const struct btree_value *old)
 
 sdb_status sdb__apply_del(sdb_keyspace *keyspace, struct bytes key, uint64_t commit, bool keep)
 {
-    struct change change = {keyspace->db, keyspace->tree.id, key, commit, keep};
+    struct change change = {keyspace->db, keyspace->tree.id, key, commit, keep, 0};
 
     return sdb__btree_del(&keyspace->tree, key, leave_old, &change);
+}
+
+/* Lets a value go that has expired by the operation's time; SDB_NOTFOUND: leaves what is there. */
+static sdb_status reap_old(void *context, const struct btree_value *old)
+{
+    struct change *c = context;
+
+    if (!old || (!is_gone(old->expiry, c->time) && !MUTANT(reaper_removes_what_is_there)))
+        return SDB_NOTFOUND;
+    TRY(sdb__apply_release(c->db, old)); /* no version: no snapshot sees it (reaper.c) */
+    atomic_fetch_add_explicit(&c->db->expired_removed, 1, memory_order_relaxed);
+    return SDB_OK;
+}
+
+static sdb_status apply_reap(sdb_keyspace *keyspace, struct change *change)
+{
+    sdb_status status = sdb__btree_del(&keyspace->tree, change->key, reap_old, change);
+
+    return status == SDB_NOTFOUND ? SDB_OK : status;
 }
 
 /* The form of a value in the tree: inline, or an extent, prepared or written now. */
@@ -58,15 +78,15 @@ static sdb_status place_value(sdb_db *db, const struct op *op, struct prepared *
 {
     struct extent extent;
 
-    if (sdb__btree_is_inline(sdb__pager_page_size(db->pager), op->key.size, op->value.size)) {
-        *out = (struct btree_value){.data = op->value};
+    if (sdb__op_is_inline(sdb__pager_page_size(db->pager), op)) {
+        *out = (struct btree_value){.data = op->value, .expiry = op->time};
         return SDB_OK;
     }
     if (prepared)
         extent = prepared->extents[prepared->next++];
     else
         TRY(sdb__pager_extent_write(db->pager, op->value.data, op->value.size, &extent));
-    *out = (struct btree_value){.is_extent = true, .size = op->value.size};
+    *out = (struct btree_value){.is_extent = true, .size = op->value.size, .expiry = op->time};
     return sdb__pager_extent_adopt(db->pager, &extent, &out->extent);
 }
 
@@ -76,17 +96,30 @@ static sdb_status bad_operation(sdb_db *db, uint64_t commit)
                 "restore a backup", db->path, commit);
 }
 
+/* Moves the value of a put with an expiry behind its head, as operations have it. */
+static sdb_status behind_its_head(sdb_db *db, struct op *put, struct buffer *cell)
+{
+    uint8_t head[OP_TIMED_HEAD];
+    size_t size = sdb__op_timed_head(head, OP_PUT, put->time);
+
+    TRY(sdb__buffer_append(db->allocator, cell, head, size));
+    TRY(sdb__buffer_append(db->allocator, cell, put->value.data, put->value.size));
+    put->value.data = cell->data + size;
+    return SDB_OK;
+}
+
 /* Merges into what the key has now: in recovery, where the operations are applied one by one. */
 static sdb_status apply_merge(sdb_keyspace *keyspace, const struct op *op, struct change *change)
 {
     sdb_db *db = keyspace->db;
-    struct buffer old = {0}, merged = {0};
+    struct buffer old = {0}, merged = {0}, cell = {0};
     struct btree_value value;
     struct op put = *op;
     struct bytes base;
-    sdb_status status = sdb__read_committed(keyspace, op->key, NULL, &old);
+    sdb_status status = sdb__read_entry(keyspace, op->key, NULL, db->commit_ms, &old, &put.time);
 
     base = (struct bytes){old.data, old.size};
+    if (status == SDB_NOTFOUND) put.time = sdb__keyspace_expiry_at(keyspace, db->commit_ms);
     if (status >= SDB_OK)
         status = sdb__merge_evaluate(db, status == SDB_OK ? &base : NULL, op->value, &merged);
     if (status == SDB_INVALID || status == SDB_LIMIT)
@@ -94,19 +127,23 @@ static sdb_status apply_merge(sdb_keyspace *keyspace, const struct op *op, struc
                       "which is not given, or is not the one it was: open with the merge_operators "
                       "it was written with", db->path, change->commit,
                       op->value.size ? op->value.data[0] : 0);
+    put.code = OP_PUT;
     put.value = (struct bytes){merged.data, merged.size};
+    if (status == SDB_OK && put.time) status = behind_its_head(db, &put, &cell);
+    if (status == SDB_OK && put.time) status = sdb__keyspace_note_expiry(keyspace, put.time);
     if (status == SDB_OK) status = place_value(db, &put, NULL, &value);
     if (status == SDB_OK)
         status = sdb__btree_put(&keyspace->tree, op->key, &value, leave_old, change);
     sdb__buffer_done(db->allocator, &old);
     sdb__buffer_done(db->allocator, &merged);
+    sdb__buffer_done(db->allocator, &cell);
     return status;
 }
 
 static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bool keep,
                             struct prepared *prepared, struct btree_run *run)
 {
-    struct change change = {db, op->keyspace, op->key, commit, keep};
+    struct change change = {db, op->keyspace, op->key, commit, keep, op->time};
     sdb_keyspace *keyspace;
     struct btree_value value;
 
@@ -125,6 +162,13 @@ static sdb_status apply_one(sdb_db *db, const struct op *op, uint64_t commit, bo
     if (op->code == OP_DEL) return sdb__apply_del(keyspace, op->key, commit, keep);
     if (op->code == OP_DELRANGE) return sdb__apply_del_range(keyspace, op, commit, keep);
     if (op->code == OP_MERGE) return apply_merge(keyspace, op, &change);
+    if (op->code == OP_REAP) return apply_reap(keyspace, &change);
+    if (op->code == OP_TTL) return sdb__keyspace_apply_ttl(keyspace, op->time);
+    if (op->time) {
+        if (!atomic_load_explicit(&keyspace->expiring, memory_order_relaxed))
+            sdb__btree_run_end(run); /* the catalog is going to change */
+        TRY(sdb__keyspace_note_expiry(keyspace, op->time));
+    }
     TRY(place_value(db, op, prepared, &value));
     return sdb__btree_put_run(&keyspace->tree, op->key, &value, leave_old, &change, run);
 }

@@ -94,6 +94,7 @@ static void note_extents(struct copy *c, struct node n)
         struct bytes payload = node_payload(n, i, &kind);
         uint64_t id, size, blocks, place;
 
+        (void)node_take_expiry(&kind, &payload);
         if (kind != NODE_EXTENT) continue;
         id = get_u64(payload.data);
         size = get_u64(payload.data + 8);

@@ -155,10 +155,30 @@ static const char *name_of(sdb_db *db, uint32_t id)
     return name;
 }
 
+/* What is told of an operation: of a put that has expired meanwhile, that there is nothing. */
+static sdb_change change_of(sdb_db *db, const struct op *op, uint64_t now_ms)
+{
+    sdb_change change = {.kind = (sdb_change_kind)op->code, .keyspace = op->keyspace,
+                         .keyspace_name = name_of(db, op->keyspace),
+                         .key = {op->key.data, op->key.size}};
+
+    if (op->code == OP_TTL) {
+        change.kind = SDB_CHANGE_KEYSPACE_TTL;
+        change.time_ms = op->time;
+    } else if (op->code == OP_PUT && op_is_gone(op, now_ms)) {
+        change.kind = SDB_CHANGE_DEL;
+    } else {
+        change.value = (sdb_slice){op->value.data, op->value.size};
+        change.time_ms = op->time;
+    }
+    return change;
+}
+
 /* Lists the operations of a body that count. */
 static sdb_status list(sdb_changes *c, const struct wal_streamed *body, size_t *out_count)
 {
     const uint8_t *at = body->body + BODY_HEAD, *end = body->body + body->size;
+    uint64_t now_ms = sdb__db_now_ms(c->db);
     size_t count = 0;
 
     if (body->size < BODY_HEAD) at = end + 1;
@@ -168,13 +188,10 @@ static sdb_status list(sdb_changes *c, const struct wal_streamed *body, size_t *
 
         if (step == 0) break;
         at += step;
-        if (op.superseded) continue;
+        if (op.superseded || op.code == OP_REAP) continue; /* that changes nothing for anybody */
         TRY(sdb__mem_reserve(c->db->allocator, &c->changes, &c->capacity, count + 1,
                              sizeof *c->changes));
-        c->changes[count++] = (sdb_change){
-            .kind = (sdb_change_kind)op.code, .keyspace = op.keyspace,
-            .keyspace_name = name_of(c->db, op.keyspace), .key = {op.key.data, op.key.size},
-            .value = {op.value.data, op.value.size}};
+        c->changes[count++] = change_of(c->db, &op, now_ms);
     }
     if (at != end)
         return FAIL(SDB_CORRUPT, "the commit at LSN %" PRIu64 " of the log of %s holds something "

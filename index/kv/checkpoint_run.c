@@ -219,6 +219,7 @@ sdb_status sdb__workers_start(sdb_db *db)
 
 void sdb__workers_stop(sdb_db *db)
 {
+    sdb__reaper_stop(db);
     sdb__worker_stop(&db->keeper);
     sdb__worker_stop(&db->checkpointer);
     db->has_workers = false;

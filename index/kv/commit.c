@@ -64,7 +64,7 @@ static sdb_status prepare_op(void *context, const struct op *op)
     struct prepared *prepared = p->prepared;
 
     if (op->code != OP_PUT || op->superseded ||
-        sdb__btree_is_inline(sdb__pager_page_size(p->db->pager), op->key.size, op->value.size))
+        sdb__op_is_inline(sdb__pager_page_size(p->db->pager), op))
         return SDB_OK;
     TRY(sdb__pager_extent_write(p->db->pager, op->value.data, op->value.size,
                                 &prepared->extents[prepared->count]));
@@ -124,6 +124,7 @@ static sdb_status validate_op(void *context, const struct op *op)
         }
         return SDB_OK;
     }
+    if (op->code == OP_TTL && !keyspace) return SDB_OK; /* the operation before makes it */
     if (!keyspace || atomic_load(&keyspace->dropped))
         return FAIL(SDB_NOTFOUND, "keyspace \"%s\" has been dropped",
                     keyspace ? keyspace->name : "?");
@@ -265,7 +266,7 @@ static sdb_status append_spilled(sdb_db *db, struct wal *wal, const struct write
     sdb_status status;
 
     put_u64(body.head, commit);
-    put_u64(body.head + 8, sdb__pager_now_ms());
+    put_u64(body.head + 8, db->commit_ms);
     body.at = body.head;
     status = sdb__wal_append_from(wal, BODY_HEAD + w->bytes, give_body, &body, out_lsn);
     sdb__writes_walk_done(&body.walk);
@@ -290,7 +291,7 @@ static sdb_status append(sdb_db *db, const struct write_set *w, uint64_t commit,
         if (!pieces) return SDB_NOMEM;
     }
     put_u64(head, commit);
-    put_u64(head + 8, sdb__pager_now_ms());
+    put_u64(head + 8, db->commit_ms);
     pieces[count++] = (struct wal_piece){head, sizeof head};
     for (const struct write_chunk *chunk = w->first; chunk; chunk = chunk->next)
         if (chunk->used) pieces[count++] = (struct wal_piece){chunk->data, chunk->used};
@@ -435,6 +436,7 @@ sdb_status sdb__commit(sdb_db *db, struct write_set *w, const struct read_set *r
     if (status == SDB_OK) status = sdb__db_wait_for_log(db);
     if (status == SDB_OK) status = prepare(db, w, &prepared);
     (void)pthread_mutex_lock(&db->commit_lock);
+    db->commit_ms = sdb__db_now_ms(db);
     if (status == SDB_OK) status = ready(db, w, reads, snapshot, &merged);
     if (snapshot) sdb__snapshot_close(db, snapshot);
     if (status == SDB_OK && needs_ready(w)) status = sdb__ready_versions(db, w, &keep);
@@ -453,5 +455,6 @@ sdb_status sdb__commit(sdb_db *db, struct write_set *w, const struct read_set *r
     if (status != SDB_OK) return status;
     atomic_fetch_add_explicit(&db->commits, 1, memory_order_relaxed);
     TRY(settle(db, lsn, durability));
+    sdb__reaper_need(db);
     return sdb__db_maybe_checkpoint(db);
 }

@@ -220,8 +220,8 @@ static sdb_status merge_here(sdb_cursor *c, struct op *op, bool has_base)
 
     if (op->code != OP_MERGE || is_outside(c, op->key)) return SDB_OK;
     if (has_base) TRY(sdb__scan_value(&c->scan, &c->value, &base));
-    TRY(sdb__merge_own(c->txn->db, &c->txn->writes, c->keyspace->tree.id, op->key,
-                       has_base ? &base : NULL, &c->value));
+    TRY(sdb__merge_own(c->txn, c->keyspace, op->key,
+                       has_base ? &base : NULL, &c->value, NULL));
     op->value = view(&c->value);
     return SDB_OK;
 }
@@ -261,8 +261,8 @@ static sdb_status settle(sdb_cursor *c, const struct bytes *from, bool behind, s
         if (order == 0)
             c->scan_status = c->direction > 0 ? sdb__scan_next(&c->scan)
                                               : sdb__scan_prev(&c->scan);
-        if (op.code != OP_DEL) return arrive(c, &op, out_key, out_value);
-        at = op.key; /* deleted by this transaction: go on behind it */
+        if (!op_is_gone(&op, txn_now_ms(c->txn))) return arrive(c, &op, out_key, out_value);
+        at = op.key; /* deleted by this transaction, or expired: go on behind it */
         from = &at;
         behind = true;
     }

@@ -3,6 +3,7 @@
  * database.h: a database from inside: what its threads share, and under which lock.
  *
  * Locks, in this order
+ *   reap_lock        one removal of expired values at a time
  *   checkpoint_lock  one checkpoint (backup, check) at a time
  *   commit_lock      log order, the trees' changes, the catalog, the cut of a checkpoint
  *   page latches     (engine/pager)
@@ -17,7 +18,8 @@
  * The catalog is a tree with id 0. Its keys: "k" + name → id u32, packing u32, root u64, commit u64
  * that made it; "d" + id (big-endian u32) → root u64: dropped, to be freed; "c" + page id
  * (big-endian u64) → id u32: a subtree that was cut off that keyspace, to be freed; "n" → next
- * keyspace id u32.
+ * keyspace id u32; "t" + id (big-endian u32) → time to live u64: values in the keyspace may have an
+ * expiry.
  */
 #ifndef SDB_INDEX_KV_DATABASE_H
 #define SDB_INDEX_KV_DATABASE_H
@@ -51,6 +53,11 @@ struct sdb_keyspace {
     _Atomic uint64_t last_leaf; /* the tree's */
     uint32_t packing; /* packing.h */
     const struct dictionary *dictionary; /* to pack with; NULL: none. Under keyspace_lock */
+    _Atomic uint64_t ttl_ms;  /* of values that are put without an expiry of their own; 0: none */
+    _Atomic bool expiring;    /* values in it may have an expiry; set under commit_lock */
+    /* No value in it expires before; 0: not known. UINT64_MAX: none does. */
+    _Atomic uint64_t next_expiry;
+    uint64_t rest_until_ns;   /* the reaper's; under reap_lock */
     _Atomic uint64_t dropped; /* the commit that dropped it; 0: it is there */
     bool freed;               /* its pages are gone; under commit_lock */
     char name[SDB_KEYSPACE_NAME_MAX + 1];
@@ -68,10 +75,28 @@ struct keyspace_cut {
     uint32_t id; /* of the keyspace, which may be dropped */
 };
 
-/* An open snapshot: a reader that sees commits <= commit. */
+/*
+ * An open snapshot: a reader that sees commits <= commit, and of them no value whose expiry is <=
+ * now_ms. 0: all of them; the database had none with an expiry when it was opened.
+ */
 struct snapshot {
     struct snapshot *before, *after; /* older, newer */
     uint64_t commit;
+    uint64_t now_ms;
+};
+
+/* Has a value with this expiry (0: none) gone at that time? */
+static inline bool is_gone(uint64_t expiry, uint64_t now_ms) { return expiry && expiry <= now_ms; }
+
+/* Unix milliseconds. */
+typedef uint64_t (*clock_fn)(void);
+
+/* Where the removal of expired values stands. Under reap_lock. */
+struct reaping {
+    uint32_t keyspace;   /* that is being gone through; 0: none */
+    struct buffer place; /* keys before it have been looked at */
+    uint64_t next;       /* the earliest expiry that was met and is still to come */
+    uint64_t begun_ns;
 };
 
 struct sdb_db {
@@ -91,8 +116,15 @@ struct sdb_db {
     char dead_text[320];
     pthread_mutex_t dead_lock;
 
+    _Atomic(clock_fn) clock;   /* NULL: the system's */
+    uint64_t frozen_ms;        /* not 0: what the time stands at, since a snapshot was made then */
+    _Atomic bool expiring;     /* there may be values with an expiry */
+    pthread_mutex_t reap_lock;
+    struct reaping reaping;
+
     pthread_mutex_t checkpoint_lock;
     pthread_mutex_t commit_lock;
+    uint64_t commit_ms;        /* the time of the commit that is being made, as the log has it */
     uint64_t last_commit;      /* number of the last commit that was applied */
     struct wal *_Atomic wal;   /* NULL before the first commit */
     uint64_t log_id;           /* of the log in use; 0: none */
@@ -108,6 +140,7 @@ struct sdb_db {
     struct snapshot *oldest, *newest;
     uint64_t snapshot_count, transaction_count;
     uint64_t opened; /* handles of named snapshots */
+    uint64_t reap_ms; /* what has expired by then may be going just now; 0: nothing is */
     /* Changed under the lock; reads that open no snapshot look without it. */
     _Atomic uint64_t visible;
     _Atomic uint64_t applying; /* the commit that is, or was last, being applied */
@@ -138,8 +171,11 @@ struct sdb_db {
     struct worker checkpointer; /* makes checkpoints, frees dropped keyspaces */
     struct worker keeper;   /* log segments and memory ahead of need, GROUP's syncs */
     bool has_workers;
+    struct worker reaper;       /* removes expired values; started when there may be some */
+    _Atomic int reaper_state;   /* reaper.c */
 
     _Atomic uint64_t commits, conflicts, checkpoints, last_checkpoint_ms, log_waits;
+    _Atomic uint64_t expired_removed, reap_rounds;
     uint64_t recovered_commits, recovery_ms;
 };
 
@@ -190,6 +226,39 @@ uint64_t sdb__snapshot_oldest(sdb_db *db);
 /* ---- named.c ---- */
 /* A handle of a named snapshot is gone. */
 void sdb__named_closed(sdb_db *parent);
+/*
+ * For the removal of expired values: the time by which they have expired for whoever has a snapshot
+ * or opens one before the end, if that is not later than `now_ms`.
+ */
+uint64_t sdb__snapshot_reap_begin(sdb_db *db, uint64_t now_ms);
+void sdb__snapshot_reap_end(sdb_db *db);
+
+/* ---- expiry.c ---- */
+/* What time it is for expiries and commits: Unix milliseconds. */
+uint64_t sdb__db_now_ms(const sdb_db *db);
+/* Another clock, for tests; NULL: the system's again. Any thread. */
+void sdb__db_set_clock(sdb_db *db, clock_fn clock);
+/* The expiry of a value that is put into the keyspace now, or then, without one of its own. */
+uint64_t sdb__keyspace_expiry(const sdb_keyspace *keyspace);
+uint64_t sdb__keyspace_expiry_at(const sdb_keyspace *keyspace, uint64_t now_ms);
+/* Takes note of a value with an expiry that is about to be put. Under commit_lock. */
+SDB_MUST_USE sdb_status sdb__keyspace_note_expiry(sdb_keyspace *keyspace, uint64_t expiry);
+/* Applies OP_TTL. */
+SDB_MUST_USE sdb_status sdb__keyspace_apply_ttl(sdb_keyspace *keyspace, uint64_t ttl_ms);
+/* Takes over what the catalog says: the keyspace may have expiring values. */
+void sdb__keyspace_take_ttl(sdb_keyspace *keyspace, uint64_t ttl_ms);
+
+/* ---- reaper.c ---- */
+/* Starts the thread that removes expired values, if there may be some and it has none yet. */
+void sdb__reaper_start(sdb_db *db);
+void sdb__reaper_stop(sdb_db *db);
+/* The same after a commit: a branch if there is nothing to do. */
+static inline void sdb__reaper_need(sdb_db *db)
+{
+    if (atomic_load_explicit(&db->expiring, memory_order_relaxed) &&
+        atomic_load_explicit(&db->reaper_state, memory_order_relaxed) == 0)
+        sdb__reaper_start(db);
+}
 
 /* ---- keyspace.c ---- */
 SDB_MUST_USE sdb_status sdb__keyspaces_load(sdb_db *db);
@@ -204,6 +273,8 @@ const char *sdb__keyspace_judge_name(struct bytes name);
 SDB_MUST_USE sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name,
                                                  uint32_t packing, uint64_t commit);
 SDB_MUST_USE sdb_status sdb__keyspace_apply_drop(sdb_db *db, uint32_t id, uint64_t commit);
+/* Enters in the catalog that values in the keyspace may expire. Under commit_lock. */
+SDB_MUST_USE sdb_status sdb__keyspace_keep_ttl(sdb_keyspace *keyspace, uint64_t ttl_ms);
 /* Takes over a subtree that was just cut off: in memory only. Under commit_lock. */
 SDB_MUST_USE sdb_status sdb__keyspace_note_cut(sdb_db *db, uint32_t id, uint64_t root);
 /* Enters the subtrees taken over, from number `first` on, in the catalog. Under commit_lock. */

@@ -26,7 +26,7 @@ static struct bytes text(const char *s)
     return (struct bytes){(const uint8_t *)s, strlen(s)};
 }
 
-/* "k" + name, "d" + id, "c" + page id or "n". */
+/* "k" + name, "d" + id, "c" + page id, "n" or "t" + id. */
 struct catalog_key {
     uint8_t data[1 + SDB_KEYSPACE_NAME_MAX];
     struct bytes bytes;
@@ -39,11 +39,16 @@ static void make_key(struct catalog_key *key, char kind, struct bytes rest)
     key->bytes = (struct bytes){key->data, rest.size + 1};
 }
 
-static void make_drop_key(struct catalog_key *key, uint32_t id)
+static void make_id_key(struct catalog_key *key, char kind, uint32_t id)
 {
     uint8_t big[4] = {(uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};
 
-    make_key(key, 'd', (struct bytes){big, sizeof big});
+    make_key(key, kind, (struct bytes){big, sizeof big});
+}
+
+static void make_drop_key(struct catalog_key *key, uint32_t id)
+{
+    make_id_key(key, 'd', id);
 }
 
 static void make_cut_key(struct catalog_key *key, uint64_t root)
@@ -182,7 +187,21 @@ static sdb_status load_entry(sdb_db *db, const uint8_t *key, size_t key_size, st
         if (id == CATALOG_TREE || id >= db->next_keyspace) return bad_entry(db);
         return sdb__keyspace_note_cut(db, id, be64toh(get_u64(key + 1)));
     }
+    if (key[0] == 't' && key_size == 5 && value.size == 8) return SDB_OK; /* load_ttl */
     return bad_entry(db);
+}
+
+/* Takes over a time to live, once the keyspaces are there. */
+static sdb_status load_ttl(sdb_db *db, struct bytes key, enum node_kind kind, struct bytes value)
+{
+    sdb_keyspace *keyspace;
+
+    if (key.data[0] != 't') return SDB_OK;
+    (void)kind; /* load_any has judged its form */
+    keyspace = sdb__keyspace_by_id(db, be32toh(get_u32(key.data + 1)));
+    if (!keyspace || atomic_load(&keyspace->dropped)) return bad_entry(db);
+    sdb__keyspace_take_ttl(keyspace, get_u64(value.data));
+    return SDB_OK;
 }
 
 static sdb_status load_next_id(void *context, const struct btree_value *value)
@@ -211,17 +230,26 @@ static sdb_status order_handles(sdb_db *db)
     return SDB_OK;
 }
 
-sdb_status sdb__keyspaces_load(sdb_db *db)
+typedef sdb_status (*entry_fn)(sdb_db *db, struct bytes key, enum node_kind kind,
+                               struct bytes value);
+
+static sdb_status load_any(sdb_db *db, struct bytes key, enum node_kind kind, struct bytes value)
+{
+    sdb_status status = SDB_CORRUPT;
+
+    if (key.data[0] == 'z') status = sdb__dict_load(db, key, kind, value);
+    else if (kind == NODE_INLINE) status = load_entry(db, key.data, key.size, value);
+    return status == SDB_CORRUPT ? bad_entry(db) : status;
+}
+
+/* Takes over all entries of the catalog in their order. */
+static sdb_status load_entries(sdb_db *db, entry_fn take)
 {
     struct btree_leaf leaf = {.allocator = db->allocator};
     struct btree_place place = {{NULL, 0}, BTREE_NATURAL, false};
     uint8_t room[PAGE_SIZE_MOST / 8 + 8], key[PAGE_SIZE_MOST / 8];
-    struct catalog_key n;
-    sdb_status status;
+    sdb_status status = SDB_OK;
 
-    db->next_keyspace = CATALOG_TREE + 1;
-    make_key(&n, 'n', (struct bytes){NULL, 0});
-    status = sdb__btree_get(&db->catalog, n.bytes, load_next_id, db);
     do {
         if (status == SDB_OK)
             status = sdb__btree_leaf_read(&db->catalog, place, false, 0, NULL, NULL, &leaf);
@@ -230,17 +258,25 @@ sdb_status sdb__keyspaces_load(sdb_db *db)
             size_t size = sdb__node_key(leaf.node, i, key);
             struct bytes payload = node_payload(leaf.node, i, &kind);
 
-            if (size && key[0] == 'z')
-                status = sdb__dict_load(db, (struct bytes){key, size}, kind, payload);
-            else
-                status = size && kind == NODE_INLINE ? load_entry(db, key, size, payload)
-                                                     : SDB_CORRUPT;
-            if (status == SDB_CORRUPT) status = bad_entry(db);
+            status = size ? take(db, (struct bytes){key, size}, kind, payload) : bad_entry(db);
         }
     } while (status == SDB_OK && sdb__btree_leaf_after(&leaf, room, &place));
     sdb__btree_leaf_done(&leaf);
-    if (status == SDB_OK) status = order_handles(db);
-    return status == SDB_OK ? sdb__dicts_ready(db) : status;
+    return status;
+}
+
+sdb_status sdb__keyspaces_load(sdb_db *db)
+{
+    struct catalog_key n;
+
+    db->next_keyspace = CATALOG_TREE + 1;
+    make_key(&n, 'n', (struct bytes){NULL, 0});
+    TRY(sdb__btree_get(&db->catalog, n.bytes, load_next_id, db));
+    TRY(load_entries(db, load_any));
+    TRY(order_handles(db));
+    if (sdb__pager_superblock(db->pager)->features & FEATURE_EXPIRY)
+        TRY(load_entries(db, load_ttl));
+    return sdb__dicts_ready(db);
 }
 
 void sdb__keyspaces_done(sdb_db *db)
@@ -313,9 +349,21 @@ sdb_status sdb__keyspace_apply_drop(sdb_db *db, uint32_t id, uint64_t commit)
     TRY(catalog_put(db, &key, root, sizeof root));
     make_key(&key, 'k', text(keyspace->name));
     TRY(catalog_del(db, &key));
+    make_id_key(&key, 't', id);
+    if (atomic_load(&keyspace->expiring)) TRY(catalog_del(db, &key));
     atomic_store(&keyspace->dropped, commit);
     atomic_fetch_add(&db->unfreed, 1);
     return SDB_OK;
+}
+
+sdb_status sdb__keyspace_keep_ttl(sdb_keyspace *keyspace, uint64_t ttl_ms)
+{
+    struct catalog_key key;
+    uint8_t value[8];
+
+    make_id_key(&key, 't', keyspace->tree.id);
+    put_u64(value, ttl_ms);
+    return catalog_put(keyspace->db, &key, value, sizeof value);
 }
 
 /* Frees some of a tree that nobody uses; its catalog entry goes with the last page. */
@@ -478,23 +526,25 @@ static sdb_keyspace *find_by_name(sdb_db *db, const char *name)
     return found;
 }
 
-/* Commits a single catalog operation. */
+/* Commits a single catalog operation, and a time to live if it is not 0. */
 static sdb_status commit_op(sdb_db *db, enum op_code code, uint32_t id, struct bytes name,
-                            struct bytes value)
+                            struct bytes value, uint64_t ttl_ms)
 {
+    const struct op ttl = {.code = OP_TTL, .keyspace = id, .time = ttl_ms};
     struct write_set writes;
     sdb_status status;
 
     sdb__writes_init(&writes, db->allocator, false);
     status = sdb__writes_add(&writes, code, id, name, value, false);
+    if (status == SDB_OK && ttl_ms) status = sdb__writes_add_timed(&writes, &ttl, false);
     if (status == SDB_OK) status = sdb__commit(db, &writes, NULL, NULL, SDB_DURABILITY_DEFAULT);
     sdb__writes_done(&writes);
     return status;
 }
 
-/* Opens a keyspace, or makes one with a packing. */
+/* Opens a keyspace, or makes one with a packing and a time to live. */
 static sdb_status open_or_make(sdb_db *db, const char *name, unsigned flags, uint32_t packing,
-                               sdb_keyspace **out_keyspace)
+                               uint64_t ttl_ms, sdb_keyspace **out_keyspace)
 {
     uint8_t options[PACKING_SIZE];
     sdb_keyspace *keyspace;
@@ -525,7 +575,7 @@ static sdb_status open_or_make(sdb_db *db, const char *name, unsigned flags, uin
             return FAIL(SDB_LIMIT, "%s has used up the numbers for keyspaces: copy what it holds "
                         "to a new database", db->path);
         status = commit_op(db, OP_MAKE, id, text(name),
-                           (struct bytes){options, packing ? sizeof options : 0});
+                           (struct bytes){options, packing ? sizeof options : 0}, ttl_ms);
         if (status != SDB_OK && status != SDB_EXISTS) return status;
         if (status == SDB_OK) flags &= ~(unsigned)SDB_KEYSPACE_MUST_MAKE;
     }
@@ -535,7 +585,15 @@ sdb_status sdb_keyspace_open(sdb_db *db, const char *name, unsigned flags,
                              sdb_keyspace **out_keyspace)
 {
     if (!db || !out_keyspace) return FAIL(SDB_INVALID, "sdb_keyspace_open: an argument is NULL");
-    return open_or_make(db, name, flags, 0, out_keyspace);
+    return open_or_make(db, name, flags, 0, 0, out_keyspace);
+}
+
+/* The time to live in options, whose size has been judged. */
+static uint64_t ttl_of(const sdb_keyspace_options *options)
+{
+    const size_t end = offsetof(sdb_keyspace_options, ttl_ms) + sizeof options->ttl_ms;
+
+    return options && options->size >= end ? options->ttl_ms : 0;
 }
 
 sdb_status sdb_keyspace_make(sdb_db *db, const char *name, const sdb_keyspace_options *options,
@@ -545,7 +603,7 @@ sdb_status sdb_keyspace_make(sdb_db *db, const char *name, const sdb_keyspace_op
 
     if (!db || !out_keyspace) return FAIL(SDB_INVALID, "sdb_keyspace_make: an argument is NULL");
     TRY(sdb__packing_of_options(options, &packing));
-    return open_or_make(db, name, SDB_KEYSPACE_MUST_MAKE, packing, out_keyspace);
+    return open_or_make(db, name, SDB_KEYSPACE_MUST_MAKE, packing, ttl_of(options), out_keyspace);
 }
 
 sdb_status sdb_keyspace_drop(sdb_keyspace *keyspace)
@@ -555,7 +613,7 @@ sdb_status sdb_keyspace_drop(sdb_keyspace *keyspace)
     if (keyspace->db->readonly)
         return FAIL(SDB_READONLY, "%s is open for reading only", keyspace->db->path);
     TRY(commit_op(keyspace->db, OP_DROP, keyspace->tree.id, (struct bytes){NULL, 0},
-                  (struct bytes){NULL, 0}));
+                  (struct bytes){NULL, 0}, 0));
     return sdb__keyspaces_tidy(keyspace->db);
 }
 

@@ -37,7 +37,8 @@ sdb_status sdb_merge(sdb_txn *txn, sdb_keyspace *keyspace, unsigned number, sdb_
     }
     value[0] = (uint8_t)number;
     if (operand.size) memcpy(value + 1, operand.data, operand.size);
-    status = sdb__txn_change(txn, keyspace, OP_MERGE, key, (sdb_slice){value, operand.size + 1});
+    status = sdb__txn_change(txn, keyspace, OP_MERGE, key, (sdb_slice){value, operand.size + 1},
+                             0);
     if (value != few) sdb__mem_free(keyspace->db->allocator, value);
     return status;
 }
@@ -74,9 +75,11 @@ sdb_status sdb__merge_needs_base(const struct write_set *w, uint32_t keyspace, s
 }
 
 /* Merges operations, which come newest first, into a base. */
-static sdb_status fold(const sdb_db *db, const uint8_t *const *ops, size_t count,
-                       const struct bytes *base, struct buffer *value)
+static sdb_status fold(const sdb_txn *txn, const sdb_keyspace *keyspace,
+                       const uint8_t *const *ops, size_t count, const struct bytes *base,
+                       struct buffer *value, uint64_t *expiry)
 {
+    const sdb_db *db = txn->db;
     struct buffer spare = {0}, result;
     struct bytes sofar;
     sdb_status status = SDB_OK;
@@ -86,9 +89,11 @@ static sdb_status fold(const sdb_db *db, const uint8_t *const *ops, size_t count
 
         if (op.code != OP_MERGE) { /* the oldest: a put or a delete */
             sofar = op.value;
-            base = op.code == OP_PUT ? &sofar : NULL;
+            base = op_is_gone(&op, txn_now_ms(txn)) ? NULL : &sofar;
+            *expiry = op.time;
             continue;
         }
+        if (!base) *expiry = sdb__keyspace_expiry(keyspace);
         status = sdb__merge_evaluate(db, base, op.value, &spare);
         result = spare;
         spare = *value;
@@ -122,13 +127,16 @@ static size_t list(const struct write_link *newest, const struct buffer *spilled
     return count;
 }
 
-sdb_status sdb__merge_own(const sdb_db *db, const struct write_set *w, uint32_t keyspace,
-                          struct bytes key, const struct bytes *base, struct buffer *value)
+sdb_status sdb__merge_own(const sdb_txn *txn, const sdb_keyspace *keyspace, struct bytes key,
+                          const struct bytes *base, struct buffer *value, uint64_t *expiry)
 {
-    const struct write_link *newest = sdb__writes_chain(w, keyspace, key);
+    const struct write_link *newest = sdb__writes_chain(&txn->writes, keyspace->tree.id, key);
+    const sdb_db *db = txn->db;
+    uint64_t unasked = 0;
     const uint8_t *few[16], **ops = few;
     struct buffer spilled = {0};
-    sdb_status status = get_spilled(w, keyspace, key, newest, &spilled);
+    sdb_status status = get_spilled(&txn->writes, keyspace->tree.id, key, newest,
+                                    &spilled);
     size_t count = 0;
 
     if (status == SDB_OK) {
@@ -137,7 +145,9 @@ sdb_status sdb__merge_own(const sdb_db *db, const struct write_set *w, uint32_t 
             ops = sdb__mem_alloc(db->allocator, count * sizeof *ops);
         if (!ops) status = SDB_NOMEM;
     }
-    if (status == SDB_OK) status = fold(db, ops, list(newest, &spilled, ops), base, value);
+    if (status == SDB_OK)
+        status = fold(txn, keyspace, ops, list(newest, &spilled, ops), base, value,
+                      expiry ? expiry : &unasked);
     if (ops != few) sdb__mem_free(db->allocator, ops);
     sdb__buffer_done(db->allocator, &spilled);
     return status;

@@ -29,11 +29,13 @@ SDB_MUST_USE sdb_status sdb__merge_needs_base(const struct write_set *writes, ui
                                               struct bytes key, bool *out_needs);
 /*
  * What the transaction sees of a key that it merged into, into `value`. `base` is the committed
- * value, if that is needed; it may lie in `value`.
+ * value, if that is needed; it may lie in `value`. *expiry, which may be NULL, is that of the base,
+ * and then that of what the transaction sees: a merge keeps it, and one that finds nothing takes
+ * the keyspace's time to live.
  */
-SDB_MUST_USE sdb_status sdb__merge_own(const sdb_db *db, const struct write_set *writes,
-                                       uint32_t keyspace, struct bytes key,
-                                       const struct bytes *base, struct buffer *value);
+SDB_MUST_USE sdb_status sdb__merge_own(const sdb_txn *txn, const sdb_keyspace *keyspace,
+                                       struct bytes key, const struct bytes *base,
+                                       struct buffer *value, uint64_t *expiry);
 
 /* ---- merge_commit.c ---- */
 /*

@@ -9,6 +9,8 @@
  *
  *     put a 1; merge a +2; merge b +5; del b      a: 3 is put after the others; b: nothing, deleted
  *
+ * A value that has expired by the time of the commit, which the log has too, is none.
+ *
  * Invariants: I1 a key's state, when an operation is passed, is what applying all operations up to
  *   it would have left.
  * Costs: a state for each key that is merged into, a search for it an operation; the values are in
@@ -28,6 +30,7 @@ struct state {
     bool known;   /* false: what is committed */
     bool present; /* it has a value: `value`, which lies in `own` or in an operation */
     bool merged;  /* the last operation was a merge */
+    uint64_t expiry; /* of the value; 0: none */
     struct bytes value;
     struct buffer own;
 };
@@ -95,11 +98,12 @@ static sdb_status add_state(struct resolving *r, const struct op *op)
     return SDB_OK;
 }
 
-static void set_state(struct state *s, const struct bytes *value)
+static void set_state(struct state *s, const struct bytes *value, uint64_t expiry)
 {
     s->known = true;
     s->merged = false;
     s->present = value != NULL;
+    s->expiry = expiry;
     if (value) s->value = *value;
 }
 
@@ -111,7 +115,7 @@ static void delete_range(struct resolving *r, const struct op *op)
     for (; node && node->group == op->keyspace; node = skip_next(node)) {
         if (upper && compare_bytes(node->key, node->key_size, upper->data, upper->size) >= 0)
             return;
-        set_state(state_of(node), NULL);
+        set_state(state_of(node), NULL, 0);
     }
 }
 
@@ -119,7 +123,8 @@ static void delete_range(struct resolving *r, const struct op *op)
 static sdb_status learn(struct resolving *r, const struct op *op, struct state *s)
 {
     sdb_keyspace *keyspace = sdb__keyspace_by_id(r->db, op->keyspace);
-    sdb_status status = sdb__read_committed(keyspace, op->key, NULL, &s->own);
+    sdb_status status = sdb__read_entry(keyspace, op->key, NULL, r->db->commit_ms, &s->own,
+                                        &s->expiry);
 
     if (status != SDB_OK && status != SDB_NOTFOUND) return status;
     s->known = true;
@@ -134,6 +139,8 @@ static sdb_status merge(struct resolving *r, const struct op *op, struct state *
     struct buffer result;
 
     if (!s->known) TRY(learn(r, op, s));
+    if (!s->present) s->expiry = sdb__keyspace_expiry_at(sdb__keyspace_by_id(r->db, op->keyspace),
+                                                         r->db->commit_ms);
     TRY(sdb__merge_evaluate(r->db, s->present ? &s->value : NULL, op->value, &r->spare));
     result = r->spare;
     r->spare = s->own;
@@ -157,7 +164,7 @@ static sdb_status pass(struct resolving *r, const struct op *op)
     if (!node) return SDB_OK;
     s = state_of(node);
     if (op->code != OP_MERGE) {
-        set_state(s, op->code == OP_PUT ? &op->value : NULL);
+        set_state(s, op_is_gone(op, r->db->commit_ms) ? NULL : &op->value, op->time);
         return SDB_OK;
     }
     return merge(r, op, s);
@@ -167,11 +174,12 @@ static sdb_status pass(struct resolving *r, const struct op *op)
 static sdb_status add_put(struct resolving *r, uint32_t keyspace, struct bytes key,
                           const struct state *s, struct write_set *puts)
 {
-    uint32_t page_size = sdb__pager_page_size(r->db->pager);
+    const struct op put = {.code = OP_PUT, .keyspace = keyspace, .key = key, .value = s->value,
+                           .time = s->expiry};
 
     if (!s->merged) return SDB_OK;
-    return sdb__writes_add(puts, OP_PUT, keyspace, key, s->value,
-                           !sdb__btree_is_inline(page_size, key.size, s->value.size));
+    return sdb__writes_add_timed(puts, &put,
+                                 !sdb__op_is_inline(sdb__pager_page_size(r->db->pager), &put));
 }
 
 /* ---- of a spilled write set --------------------------------------------------------------- */
@@ -203,8 +211,8 @@ static sdb_status pass_sorted(struct resolving *r, const struct op *op)
         compare_bytes(r->key.data, r->key.size, op->key.data, op->key.size) != 0)
         TRY(next_key(r, op));
     if (op->code == OP_MERGE) return merge(r, op, s);
-    set_state(s, NULL);
-    if (op->code == OP_DEL) return SDB_OK;
+    set_state(s, NULL, op->time);
+    if (op_is_gone(op, r->db->commit_ms)) return SDB_OK;
     s->own.size = 0; /* the operation's bytes go with its piece */
     TRY(sdb__buffer_append(r->db->allocator, &s->own, op->value.data, op->value.size));
     s->value = (struct bytes){s->own.data, s->own.size};

@@ -105,6 +105,17 @@ void sdb__named_closed(sdb_db *parent)
     count_out(parent);
 }
 
+/* When a snapshot that is open was made. */
+static uint64_t made_at(sdb_db *db, const char *name)
+{
+    struct pager_kept kept = {0};
+    const char *after = NULL;
+
+    while (sdb__pager_kept_next(db->pager, after, &kept) && strcmp(kept.name, name) != 0)
+        after = kept.name;
+    return kept.kept_ms;
+}
+
 sdb_status sdb_snapshot_open(sdb_db *db, const char *name, sdb_db **out_db)
 {
     sdb_options options;
@@ -132,6 +143,7 @@ sdb_status sdb_snapshot_open(sdb_db *db, const char *name, sdb_db **out_db)
         status = sdb__pager_open_kept(db->pager, name, options.cache_bytes, &view->dictionaries,
                                       &view->pager);
     if (status == SDB_OK) status = sdb__db_load(view);
+    if (status == SDB_OK) view->frozen_ms = made_at(db, name);
     if (status != SDB_OK) {
         if (view) sdb__db_free(view);
         return status;

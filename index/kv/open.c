@@ -112,6 +112,7 @@ sdb_status sdb__db_kill(sdb_db *db, sdb_status status)
 
 static void init_locks(sdb_db *db)
 {
+    (void)pthread_mutex_init(&db->reap_lock, NULL);
     (void)pthread_mutex_init(&db->checkpoint_lock, NULL);
     (void)pthread_mutex_init(&db->commit_lock, NULL);
     (void)pthread_mutex_init(&db->snapshot_lock, NULL);
@@ -121,10 +122,12 @@ static void init_locks(sdb_db *db)
     (void)pthread_cond_init(&db->snapshot_cond, NULL);
     sdb__worker_init(&db->checkpointer);
     sdb__worker_init(&db->keeper);
+    sdb__worker_init(&db->reaper);
 }
 
 static void done_locks(sdb_db *db)
 {
+    sdb__worker_done(&db->reaper);
     sdb__worker_done(&db->keeper);
     sdb__worker_done(&db->checkpointer);
     (void)pthread_cond_destroy(&db->snapshot_cond);
@@ -134,6 +137,7 @@ static void done_locks(sdb_db *db)
     (void)pthread_mutex_destroy(&db->snapshot_lock);
     (void)pthread_mutex_destroy(&db->commit_lock);
     (void)pthread_mutex_destroy(&db->checkpoint_lock);
+    (void)pthread_mutex_destroy(&db->reap_lock);
 }
 
 /* path + suffix. Owned. */
@@ -178,6 +182,7 @@ void sdb__db_free(sdb_db *db)
     sdb__txns_done(db);
     sdb__versions_done(&db->versions);
     sdb__keyspaces_done(db);
+    sdb__buffer_done(db->allocator, &db->reaping.place);
     sdb__wal_close(atomic_load(&db->wal));
     sdb__pager_close(db->pager);
     sdb__dicts_done(db);
@@ -352,6 +357,7 @@ static sdb_status finish_open(sdb_db *db, sdb_db **out_db)
     atomic_store(&db->last_sync_ns, sdb__clock_now_ns());
     if (status == SDB_OK) status = sdb__workers_start(db);
     if (status == SDB_OK) status = sdb__keyspaces_tidy(db);
+    if (status == SDB_OK) sdb__reaper_need(db);
     if (status != SDB_OK) {
         sdb__db_free(db);
         return status;

@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "index/kv/merge.h"
 #include "index/kv/range.h"
@@ -20,6 +21,8 @@ struct reading {
     uint32_t keyspace;
     struct bytes key;
     const struct snapshot *snapshot;
+    uint64_t now_ms;
+    uint64_t expiry; /* of what was found */
     const struct btree_value *current; /* the tree's; NULL: none */
     struct buffer *value;
     bool is_extent, found;
@@ -41,6 +44,8 @@ static sdb_status take_version(void *context, struct bytes key, const struct ver
     const struct btree_value *current = r->current;
 
     (void)key;
+    r->expiry = version ? version->expiry : current ? current->expiry : 0;
+    if (is_gone(r->expiry, r->now_ms) && !MUTANT(expired_value_read)) return SDB_OK;
     if (version) {
         if (version->kind == VERSION_ABSENT) return SDB_OK;
         if (version->kind == VERSION_INLINE) return copy_out(r, version->data, version->size);
@@ -85,25 +90,33 @@ static sdb_status read_extent(sdb_keyspace *keyspace, struct bytes key, struct r
     return status;
 }
 
-sdb_status sdb__read_committed(sdb_keyspace *keyspace, struct bytes key,
-                               const struct snapshot *snapshot, struct buffer *value)
+sdb_status sdb__read_entry(sdb_keyspace *keyspace, struct bytes key,
+                           const struct snapshot *snapshot, uint64_t now_ms, struct buffer *value,
+                           uint64_t *out_expiry)
 {
     struct reading r = {.db = keyspace->db, .keyspace = keyspace->tree.id, .key = key,
-                        .snapshot = snapshot, .value = value};
+                        .snapshot = snapshot, .now_ms = now_ms, .value = value};
     struct snapshot own;
     sdb_status status = sdb__btree_get(&keyspace->tree, key, take_value, &r);
 
     /* once more, with something to hold it */
     if (status == SDB_OK && r.is_extent && !snapshot && value) {
         sdb__snapshot_open(keyspace->db, &own);
-        status = sdb__read_committed(keyspace, key, &own, value);
+        status = sdb__read_entry(keyspace, key, &own, now_ms, value, out_expiry);
         sdb__snapshot_close(keyspace->db, &own);
         return status;
     }
     if (status != SDB_OK) return status;
     if (!r.found) return SDB_NOTFOUND;
+    if (out_expiry) *out_expiry = r.expiry;
     if (!r.is_extent || !value) return SDB_OK;
     return read_extent(keyspace, key, &r);
+}
+
+sdb_status sdb__read_committed(sdb_keyspace *keyspace, struct bytes key,
+                               const struct snapshot *snapshot, struct buffer *value)
+{
+    return sdb__read_entry(keyspace, key, snapshot, snapshot->now_ms, value, NULL);
 }
 
 sdb_status sdb__txn_may_read(sdb_txn *txn, const sdb_keyspace *keyspace)
@@ -128,7 +141,8 @@ sdb_status sdb__key_judge(sdb_slice key)
 }
 
 /* The value of a key that the transaction has merged into. */
-static sdb_status get_merged(sdb_txn *txn, sdb_keyspace *keyspace, struct bytes key)
+static sdb_status get_merged(sdb_txn *txn, sdb_keyspace *keyspace, struct bytes key,
+                             uint64_t *out_expiry)
 {
     uint32_t id = keyspace->tree.id;
     sdb_status status = SDB_NOTFOUND;
@@ -137,40 +151,49 @@ static sdb_status get_merged(sdb_txn *txn, sdb_keyspace *keyspace, struct bytes 
 
     TRY(sdb__merge_needs_base(&txn->writes, id, key, &needs));
     if (needs) {
-        status = sdb__read_committed(keyspace, key, &txn->snapshot, &txn->value);
+        status = sdb__read_entry(keyspace, key, &txn->snapshot, txn->snapshot.now_ms, &txn->value,
+                                 out_expiry);
         if (status < SDB_OK) return status;
         reads_add_key(&txn->reads, id, key);
     }
     base = (struct bytes){txn->value.data, txn->value.size};
-    return sdb__merge_own(txn->db, &txn->writes, id, key, status == SDB_OK ? &base : NULL,
-                          &txn->value);
+    return sdb__merge_own(txn, keyspace, key, status == SDB_OK ? &base : NULL, &txn->value,
+                          out_expiry);
 }
 
-sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slice *out_value)
+sdb_status sdb__txn_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slice *out_value,
+                        uint64_t *out_expiry)
 {
     struct op op;
     sdb_status status;
 
-    if (!txn || !keyspace || !out_value)
-        return FAIL(SDB_INVALID, "sdb_get: an argument is NULL");
     TRY(sdb__txn_may_read(txn, keyspace));
     TRY(sdb__key_judge(key));
     status = sdb__writes_find(&txn->writes, keyspace->tree.id, bytes_of(key), &op);
     if (status != SDB_END) {
         TRY(status);
-        if (op.code == OP_DEL) return SDB_NOTFOUND;
+        if (op_is_gone(&op, txn_now_ms(txn))) return SDB_NOTFOUND;
         if (op.code == OP_MERGE)
-            TRY(get_merged(txn, keyspace, bytes_of(key)));
+            TRY(get_merged(txn, keyspace, bytes_of(key), &op.time));
         else if (txn->writes.pager) /* it may be spilled while it is lent out */
             TRY(sdb__buffer_set(txn->db->allocator, &txn->value, op.value));
         if (op.code == OP_MERGE || txn->writes.pager) op.value = view(&txn->value);
         *out_value = slice_of(op.value);
+        if (out_expiry) *out_expiry = op.time;
         return SDB_OK;
     }
-    status = sdb__read_committed(keyspace, bytes_of(key), &txn->snapshot, &txn->value);
+    status = sdb__read_entry(keyspace, bytes_of(key), &txn->snapshot, txn->snapshot.now_ms,
+                             &txn->value, out_expiry);
     if (status >= SDB_OK) reads_add_key(&txn->reads, keyspace->tree.id, bytes_of(key));
     if (status == SDB_OK) *out_value = (sdb_slice){txn->value.data, txn->value.size};
     return status;
+}
+
+sdb_status sdb_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slice *out_value)
+{
+    if (!txn || !keyspace || !out_value)
+        return FAIL(SDB_INVALID, "sdb_get: an argument is NULL");
+    return sdb__txn_get(txn, keyspace, key, out_value, NULL);
 }
 
 void sdb__copy_begin(struct copying *c, sdb_keyspace *keyspace, struct bytes key, void *to,
@@ -192,9 +215,11 @@ static sdb_status copy_version(void *context, struct bytes key, const struct ver
 {
     struct copying *c = context;
     const struct btree_value *value = c->current;
+    uint64_t expiry = version ? version->expiry : value ? value->expiry : 0;
 
     (void)key;
     c->found = c->is_extent = false;
+    if (expiry && is_gone(expiry, sdb__db_now_ms(c->keyspace->db))) return SDB_OK;
     if (version ? version->kind == VERSION_INLINE : value && !value->is_extent) {
         copy_inline(c, version ? version->data : value->data.data,
                     version ? version->size : value->data.size);

@@ -149,7 +149,8 @@ static sdb_status gather_ops(struct recovery *r, const uint8_t *ops, size_t size
                     "restore a backup", r->db->path, r->body.commit);
     if (is_full(r, size) || !keyed) TRY(hand_over(r));
     batch = &r->batches[r->filling];
-    TRY(sdb__recover_batch_take(batch, r->body.commit, ops, size, count));
+    TRY(sdb__recover_batch_take(batch, r->body.commit, r->body.time_ms, ops, size,
+                                count));
     batch->in_order = !keyed;
     return keyed ? SDB_OK : hand_over(r);
 }
@@ -312,6 +313,7 @@ sdb_status sdb__replay(sdb_db *db, struct replay *what)
     sdb__pager_unlend(db->pager, BATCHES_COST * (uint64_t)r.limit_bytes);
     what->failed = what->failed || r.within;
     db->visible = db->last_commit;
+    atomic_store(&db->expired_removed, 0); /* what the log removed again does not count */
     db->lsn = what->end_lsn;
     db->changed = true;
     return status;

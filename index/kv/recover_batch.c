@@ -18,7 +18,7 @@
 #include "engine/base/status.h"
 
 enum {
-    BODY_MARK = 16,
+    BODY_MARK = 24,
     AHEAD = 16 /* operations fetched into the processor's caches before they are applied */
 };
 
@@ -43,18 +43,25 @@ sdb_status sdb__recover_batch_judge(const uint8_t *ops, size_t size, bool *out_k
     return SDB_OK;
 }
 
-sdb_status sdb__recover_batch_take(struct recover_batch *batch, uint64_t commit, const uint8_t *ops,
-                                   size_t size, size_t count)
+sdb_status sdb__recover_batch_take(struct recover_batch *batch, uint64_t commit,
+                                   uint64_t time_ms, const uint8_t *ops, size_t size,
+                                   size_t count)
 {
     uint8_t mark[BODY_MARK];
+    size_t rank;
 
     put_u64(mark, commit);
     put_u64(mark + 8, size);
+    put_u64(mark + 16, time_ms);
+    if (batch->commits == 0) batch->first_commit = commit;
+    rank = (size_t)(commit - batch->first_commit);
+    TRY(sdb__mem_reserve(batch->allocator, &batch->times, &batch->times_capacity, rank + 1,
+                         sizeof *batch->times));
+    batch->times[rank] = time_ms;
     TRY(sdb__buffer_reserve(batch->allocator, &batch->bodies,
                             batch->bodies.size + sizeof mark + size));
     TRY(sdb__buffer_append(batch->allocator, &batch->bodies, mark, sizeof mark));
     TRY(sdb__buffer_append(batch->allocator, &batch->bodies, ops, size));
-    if (batch->commits == 0) batch->first_commit = commit;
     batch->commits = commit - batch->first_commit + 1;
     batch->count += count;
     return SDB_OK;
@@ -98,10 +105,19 @@ static sdb_status apply_in_order(sdb_db *db, const struct recover_batch *batch)
     while (at < end) {
         size_t size = (size_t)get_u64(at + 8);
 
+        db->commit_ms = get_u64(at + 16);
         TRY(sdb__apply(db, at + BODY_MARK, size, get_u64(at), false, NULL));
         at += BODY_MARK + size;
     }
     return SDB_OK;
+}
+
+/* True when what `next` does makes an operation before it, on the same key, void. */
+static bool is_replaced_by(const struct placed *next)
+{
+    struct op op;
+
+    return sdb__op_read(next->at, next->at + next->size, &op) && op_replaces(op.code);
 }
 
 static sdb_status apply_by_key(sdb_db *db, const struct recover_batch *batch,
@@ -113,13 +129,15 @@ static sdb_status apply_by_key(sdb_db *db, const struct recover_batch *batch,
     for (size_t i = 0; status == SDB_OK && i < batch->count; i++) {
         const struct placed *p = &batch->placed[i];
         bool replaced = i + 1 < batch->count && sdb__placed_same_key(p, p + 1) &&
-                        op_replaces((enum op_code)(*p[1].at & ~OP_SUPERSEDED));
+                        is_replaced_by(p + 1);
 
         if (MUTANT(recovery_keeps_the_first)) replaced = i > 0 && sdb__placed_same_key(p - 1, p);
         if (i + AHEAD < batch->count) {
             __builtin_prefetch(p[AHEAD].at);
             __builtin_prefetch(p[AHEAD].at + 64);
         }
+        db->commit_ms = MUTANT(merge_replayed_with_the_clock) ? sdb__db_now_ms(db)
+                                                              : batch->times[p->rank];
         if (!replaced)
             status = sdb__apply_run(db, p->at, p->size, batch->first_commit + p->rank, false, NULL,
                                     &run);
@@ -154,6 +172,11 @@ void sdb__recover_batch_reset(struct recover_batch *batch, size_t keep_bytes)
         sdb__mem_free(batch->allocator, batch->placed);
         batch->placed = NULL;
         batch->placed_capacity = 0;
+    }
+    if (batch->times_capacity * sizeof *batch->times > keep_bytes) {
+        sdb__mem_free(batch->allocator, batch->times);
+        batch->times = NULL;
+        batch->times_capacity = 0;
     }
     batch->bodies.size = 0;
     batch->count = 0;

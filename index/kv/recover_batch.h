@@ -16,7 +16,9 @@ enum { RECOVER_STEP = 1024 };
 
 struct recover_batch {
     const sdb_allocator *allocator;
-    struct buffer bodies;   /* each: commit u64, size of its operations u64, operations */
+    struct buffer bodies;   /* each: commit u64, size of its operations u64, time u64, operations */
+    uint64_t *times;        /* of the commits, in their order */
+    size_t times_capacity;
     struct placed *placed;  /* after seal, unless in_order */
     size_t placed_capacity;
     size_t count;           /* operations; after seal, of `placed` */
@@ -35,7 +37,8 @@ SDB_MUST_USE sdb_status sdb__recover_batch_judge(const uint8_t *ops, size_t size
  * (to an empty batch) before that.
  */
 SDB_MUST_USE sdb_status sdb__recover_batch_take(struct recover_batch *batch, uint64_t commit,
-                                                const uint8_t *ops, size_t size, size_t count);
+                                                uint64_t time_ms, const uint8_t *ops, size_t size,
+                                                size_t count);
 /* Puts what was taken into the order in which it will be applied. */
 SDB_MUST_USE sdb_status sdb__recover_batch_seal(struct recover_batch *batch);
 /*

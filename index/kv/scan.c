@@ -89,6 +89,7 @@ static sdb_status add_version(void *context, struct bytes key, const struct vers
                          scan->version_count + 1, sizeof *scan->versions));
     v = &scan->versions[scan->version_count];
     *v = (struct scan_version){.kind = version->kind, .extent = version->extent};
+    if (is_gone(version->expiry, scan->snapshot->now_ms)) v->kind = VERSION_ABSENT;
     TRY(copy_bytes(scan, key.data, key.size, &v->key));
     TRY(copy_bytes(scan, version->data, version->size, &v->value));
     scan->version_count++;
@@ -186,6 +187,20 @@ static bool is_layer(const struct scan *scan, unsigned slot)
 
     (void)node_payload(scan->leaf.node, slot, &kind);
     return kind == NODE_LAYER;
+}
+
+/*
+ * True when a slot's value has expired for the snapshot. One that knows of no expiries costs a
+ * branch.
+ */
+static bool slot_is_gone(const struct scan *scan, unsigned slot)
+{
+    struct bytes payload;
+    enum node_kind kind;
+
+    if (scan->snapshot->now_ms == 0) return false;
+    payload = node_payload(scan->leaf.node, slot, &kind);
+    return is_gone(node_take_expiry(&kind, &payload), scan->snapshot->now_ms);
 }
 
 /* The key that was written to `previous` becomes the entry's. */
@@ -321,7 +336,10 @@ sdb_status sdb__scan_next(struct scan *scan)
             TRY(load(scan, place, false, false, 0));
             continue;
         }
-        if (order < 0) return stand_at_slot(scan, scan->slot++);
+        if (order < 0) {
+            if (!slot_is_gone(scan, scan->slot++)) return stand_at_slot(scan, scan->slot - 1);
+            continue;
+        }
         if (order == 0) scan->slot++;
         scan->version++;
         if (v->kind != VERSION_ABSENT) return stand_at_version(scan, v);
@@ -376,7 +394,10 @@ sdb_status sdb__scan_prev(struct scan *scan)
             TRY(enter_layer_end(scan, place));
             continue;
         }
-        if (order > 0) return stand_at_slot(scan, --scan->slot);
+        if (order > 0) {
+            if (!slot_is_gone(scan, --scan->slot)) return stand_at_slot(scan, scan->slot);
+            continue;
+        }
         if (order == 0) scan->slot--;
         scan->version--;
         if (v->kind != VERSION_ABSENT) return stand_at_version(scan, v);
@@ -416,6 +437,7 @@ sdb_status sdb__scan_value(struct scan *scan, struct buffer *large, struct bytes
     if (!v) {
         struct bytes payload = node_payload(scan->leaf.node, scan->at, &kind);
 
+        (void)node_take_expiry(&kind, &payload);
         if (kind == NODE_INLINE) {
             *out_value = payload;
             return SDB_OK;

@@ -11,6 +11,8 @@
  * Invariants: I1 the list is in order of commits: snapshots open at `visible`, which only grows. I2
  *   while a commit is being applied, every open snapshot is older than it, and quiet holds only if
  *   there is none.
+ * A snapshot has one time, at which values expire for it: that of its opening. What has expired for
+ * all that are open may be removed without leaving versions.
  * A read without a snapshot takes the newest visible state: versions tell it what a commit that is
  * being applied has replaced; one that leaves none it waits for, if it may have changed the key,
  * which takes a moment.
@@ -30,6 +32,10 @@ void sdb__snapshot_open(sdb_db *db, struct snapshot *snapshot)
     (void)pthread_mutex_lock(&db->snapshot_lock);
     while (db->quiet) (void)pthread_cond_wait(&db->snapshot_cond, &db->snapshot_lock);
     *snapshot = (struct snapshot){.before = db->newest, .commit = db->visible};
+    if (atomic_load_explicit(&db->expiring, memory_order_relaxed)) {
+        snapshot->now_ms = sdb__db_now_ms(db);
+        if (snapshot->now_ms < db->reap_ms) snapshot->now_ms = db->reap_ms; /* set back */
+    }
     if (db->newest)
         db->newest->after = snapshot;
     else
@@ -62,6 +68,28 @@ void sdb__snapshot_close(sdb_db *db, struct snapshot *snapshot)
     limit = prune_limit(db);
     (void)pthread_mutex_unlock(&db->snapshot_lock);
     sdb__versions_prune(&db->versions, limit);
+}
+
+/*
+ * A snapshot without a time saw no value with an expiry; what replaced what it saw left versions,
+ * whatever becomes of the replacement.
+ */
+uint64_t sdb__snapshot_reap_begin(sdb_db *db, uint64_t now_ms)
+{
+    (void)pthread_mutex_lock(&db->snapshot_lock);
+    for (const struct snapshot *s = db->oldest; s; s = s->after)
+        if (s->now_ms && s->now_ms < now_ms && !MUTANT(reaper_ignores_snapshots))
+            now_ms = s->now_ms;
+    db->reap_ms = now_ms;
+    (void)pthread_mutex_unlock(&db->snapshot_lock);
+    return now_ms;
+}
+
+void sdb__snapshot_reap_end(sdb_db *db)
+{
+    (void)pthread_mutex_lock(&db->snapshot_lock);
+    db->reap_ms = 0;
+    (void)pthread_mutex_unlock(&db->snapshot_lock);
 }
 
 bool sdb__snapshot_apply(sdb_db *db, uint64_t count, uint64_t keys)

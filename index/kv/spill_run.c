@@ -131,8 +131,7 @@ sdb_status sdb__spill_write(struct spill_writer *w, const struct spill_entry *en
     w->bytes += entry->size;
     w->merges += entry->op.code == OP_MERGE;
     w->large += entry->op.code == OP_PUT &&
-                !sdb__btree_is_inline(sdb__pager_page_size(w->s->pager), entry->op.key.size,
-                                      entry->op.value.size);
+                !sdb__op_is_inline(sdb__pager_page_size(w->s->pager), &entry->op);
     return SDB_OK;
 }
 

@@ -82,6 +82,8 @@ sdb_status sdb_stat(sdb_db *db, sdb_stats *out_stats)
     s.spilled_bytes = atomic_load(&db->spilled_bytes);
     s.version_entries = atomic_load(&db->versions.count);
     s.version_bytes = atomic_load(&db->versions.bytes);
+    s.expired_removed = atomic_load(&db->expired_removed);
+    s.expiry_rounds = atomic_load(&db->reap_rounds);
     s.recovered_commits = db->recovered_commits;
     s.recovery_ms = db->recovery_ms;
     (void)pthread_mutex_lock(&db->snapshot_lock);
@@ -90,7 +92,10 @@ sdb_status sdb_stat(sdb_db *db, sdb_stats *out_stats)
     (void)pthread_mutex_unlock(&db->snapshot_lock);
     (void)pthread_mutex_lock(&db->keyspace_lock);
     for (size_t i = 0; i < db->keyspace_count; i++)
-        s.keyspaces += db->keyspaces[i] && !atomic_load(&db->keyspaces[i]->dropped);
+        if (!atomic_load(&db->keyspaces[i]->dropped)) {
+            s.keyspaces++;
+            s.expiring_keyspaces += atomic_load(&db->keyspaces[i]->expiring);
+        }
     (void)pthread_mutex_unlock(&db->keyspace_lock);
     s.size = out_stats->size;
     memcpy(out_stats, &s, out_stats->size < sizeof s ? out_stats->size : sizeof s);

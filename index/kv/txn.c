@@ -133,6 +133,7 @@ sdb_status sdb_txn_begin(sdb_db *db, unsigned flags, sdb_txn **out_txn)
     }
     txn->flags = flags;
     txn->durability = SDB_DURABILITY_DEFAULT;
+    txn->own_ms = txn->snapshot.now_ms = 0;
     txn->cursors = NULL;
     txn->writes.indexed = !(flags & SDB_TXN_BATCH);
     txn->has_snapshot = !(flags & SDB_TXN_BATCH);
@@ -256,8 +257,10 @@ sdb_status sdb__txn_may_change(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice k
 }
 
 sdb_status sdb__txn_change(sdb_txn *txn, sdb_keyspace *keyspace, enum op_code code, sdb_slice key,
-                           sdb_slice value)
+                           sdb_slice value, uint64_t expiry)
 {
+    const struct op op = {.code = code, .keyspace = keyspace->tree.id, .key = bytes_of(key),
+                          .value = bytes_of(value), .time = expiry};
     sdb_txn *own = NULL;
     uint32_t page_size;
     sdb_status status;
@@ -265,9 +268,9 @@ sdb_status sdb__txn_change(sdb_txn *txn, sdb_keyspace *keyspace, enum op_code co
     TRY(sdb__txn_may_change(txn, keyspace, key, value));
     if (!txn) TRY(sdb_txn_begin(keyspace->db, SDB_TXN_BATCH, &own));
     page_size = sdb__pager_page_size(keyspace->db->pager);
-    status = sdb__writes_add(own ? &own->writes : &txn->writes, code, keyspace->tree.id,
-                             bytes_of(key), bytes_of(value),
-                             !sdb__btree_is_inline(page_size, key.size, value.size));
+    if (txn && expiry && txn_now_ms(txn) == 0) txn->own_ms = sdb__db_now_ms(txn->db);
+    status = sdb__writes_add_timed(own ? &own->writes : &txn->writes, &op,
+                                   !sdb__op_is_inline(page_size, &op));
     if (!own) return status;
     if (status == SDB_OK) return sdb_txn_commit(own);
     sdb_txn_abort(own);
@@ -277,7 +280,7 @@ sdb_status sdb__txn_change(sdb_txn *txn, sdb_keyspace *keyspace, enum op_code co
 sdb_status sdb_put(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_slice value)
 {
     if (!keyspace) return FAIL(SDB_INVALID, "sdb_put: keyspace is NULL");
-    return sdb__txn_change(txn, keyspace, OP_PUT, key, value);
+    return sdb__txn_change(txn, keyspace, OP_PUT, key, value, sdb__keyspace_expiry(keyspace));
 }
 
 /* Whether the transaction sees a value for the key. */
@@ -289,7 +292,7 @@ static sdb_status has_key(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, b
     TRY(sdb__txn_may_read(txn, keyspace));
     status = sdb__writes_find(&txn->writes, keyspace->tree.id, bytes_of(key), &op);
     if (status != SDB_END) {
-        *out_has = status == SDB_OK && op.code != OP_DEL;
+        *out_has = status == SDB_OK && !op_is_gone(&op, txn_now_ms(txn));
         return status;
     }
     status = sdb__read_committed(keyspace, bytes_of(key), &txn->snapshot, NULL);
@@ -307,7 +310,7 @@ sdb_status sdb_insert(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key, sdb_s
     TRY(has_key(txn, keyspace, key, &has));
     if (has)
         return FAIL(SDB_EXISTS, "the key is in keyspace \"%s\" already", keyspace->name);
-    return sdb__txn_change(txn, keyspace, OP_PUT, key, value);
+    return sdb__txn_change(txn, keyspace, OP_PUT, key, value, sdb__keyspace_expiry(keyspace));
 }
 
 sdb_status sdb_del(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key)
@@ -320,5 +323,5 @@ sdb_status sdb_del(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key)
         TRY(has_key(txn, keyspace, key, &has));
     if (!has)
         return FAIL(SDB_NOTFOUND, "there is no such key in keyspace \"%s\"", keyspace->name);
-    return sdb__txn_change(txn, keyspace, OP_DEL, key, (sdb_slice){NULL, 0});
+    return sdb__txn_change(txn, keyspace, OP_DEL, key, (sdb_slice){NULL, 0}, 0);
 }

@@ -10,6 +10,7 @@ struct sdb_txn {
     unsigned flags;
     bool has_snapshot;
     struct snapshot snapshot;
+    uint64_t own_ms;          /* the time for own values, if the snapshot has none; 0: not yet */
     struct write_set writes;  /* unindexed for a batch */
     struct read_set reads;    /* kept in a transaction that may write and read */
     struct buffer value;      /* what the last sdb_get lent out */
@@ -25,13 +26,29 @@ struct sdb_txn {
  */
 SDB_MUST_USE sdb_status sdb__txn_may_read(sdb_txn *txn, const sdb_keyspace *keyspace);
 
+/* The one time of a transaction: what expires by then is not there for it. */
+static inline uint64_t txn_now_ms(const sdb_txn *txn)
+{
+    return txn->snapshot.now_ms ? txn->snapshot.now_ms : txn->own_ms;
+}
+
 /*
- * The committed value that the snapshot (NULL: the newest) sees, into `value` (NULL: only whether
- * there is one). SDB_NOTFOUND if none.
+ * The committed value that is there at `now_ms` for a snapshot (NULL: the newest), into `value`
+ * (NULL: only whether there is one). *out_expiry, which may be NULL: its expiry, or 0. SDB_NOTFOUND
+ * if none.
  */
+SDB_MUST_USE sdb_status sdb__read_entry(sdb_keyspace *keyspace, struct bytes key,
+                                        const struct snapshot *snapshot, uint64_t now_ms,
+                                        struct buffer *value, uint64_t *out_expiry);
+
+/* The same with the snapshot's own time. */
 SDB_MUST_USE sdb_status sdb__read_committed(sdb_keyspace *keyspace, struct bytes key,
                                             const struct snapshot *snapshot,
                                             struct buffer *value);
+
+/* sdb_get, and (NULL: not asked) the value's expiry, 0 for none. */
+SDB_MUST_USE sdb_status sdb__txn_get(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,
+                                     sdb_slice *out_value, uint64_t *out_expiry);
 
 /* A destination that a value either fits into whole or not at all. */
 struct copying {
@@ -68,9 +85,12 @@ void sdb__cursor_free(struct sdb_cursor *cursor);
  */
 void sdb__cursors_unsettle(sdb_txn *txn);
 
-/* Adds a change to the transaction, or (NULL) commits it by itself. */
+/*
+ * Adds a change to the transaction, or (NULL) commits it by itself. `expiry`, of an OP_PUT: 0 for
+ * none.
+ */
 SDB_MUST_USE sdb_status sdb__txn_change(sdb_txn *txn, sdb_keyspace *keyspace, enum op_code code,
-                                        sdb_slice key, sdb_slice value);
+                                        sdb_slice key, sdb_slice value, uint64_t expiry);
 
 /* Refuses a change that can never be. `txn` NULL: one without a transaction. */
 SDB_MUST_USE sdb_status sdb__txn_may_change(sdb_txn *txn, sdb_keyspace *keyspace, sdb_slice key,

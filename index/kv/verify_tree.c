@@ -41,6 +41,7 @@ struct tree {
     uint32_t id;
     bool is_dropped; /* being freed from its end: its right edge may be missing */
     bool is_cut;     /* dropped, and a part of its keyspace's tree: with any fences */
+    bool expires;    /* the catalog says that values in it may have an expiry */
     char name[SDB_KEYSPACE_NAME_MAX + 1];
 };
 
@@ -358,6 +359,22 @@ static sdb_status dict_entry(struct walk *w, const struct step *leaf, struct byt
     return SDB_OK;
 }
 
+/* Takes over that a keyspace may have values with an expiry. */
+static sdb_status expiry_entry(struct walk *w, struct bytes key)
+{
+    uint32_t id = be32toh(get_u32(key.data + 1));
+
+    if (!(w->run->superblock.features & FEATURE_EXPIRY))
+        return catalog_problem(w, key, "stands there though the superblock knows of no expiries");
+    for (size_t i = 0; i < w->tree_count; i++) { /* they stand before it */
+        if (w->trees[i].id != id || w->trees[i].is_dropped) continue;
+        w->trees[i].expires = true;
+        return SDB_OK;
+    }
+    if (w->run->incomplete) return SDB_OK;
+    return catalog_problem(w, key, "is of a keyspace that is not there");
+}
+
 /* Takes over a catalog entry. */
 static sdb_status catalog_entry(struct walk *w, struct bytes key, enum node_kind kind,
                                 struct bytes value)
@@ -392,6 +409,8 @@ static sdb_status catalog_entry(struct walk *w, struct bytes key, enum node_kind
         tree.id = get_u32(value.data);
         tree.root = be64toh(get_u64(key.data + 1));
         tree.is_dropped = tree.is_cut = true;
+    } else if (key.data[0] == 't' && key.size == 5 && value.size == 8) {
+        return expiry_entry(w, key);
     } else {
         return catalog_problem(w, key, "has no known form");
     }
@@ -429,6 +448,13 @@ static sdb_status leaf_slot(struct walk *w, unsigned slot)
         return SDB_OK;
     }
     if (!w->tree->is_dropped) w->run->result.entries++;
+    if (node_take_expiry(&kind, &payload) && !w->tree->expires && !w->tree->is_dropped) {
+        show(text, sizeof text, "'", key, "'");
+        sdb__verify_problem(w->run, "page %" PRIu64 ": %s has a value with an expiry, of key %s, "
+                            "though the catalog says that it has none: it is never removed; set "
+                            "the key anew", node_id(leaf->node), show_tree(w, leaf->layer, tree),
+                            text);
+    }
     if (kind == NODE_EXTENT)
         return check_extent(w, leaf, key, get_u64(payload.data), get_u64(payload.data + 8));
     return SDB_OK;

@@ -101,7 +101,7 @@ static sdb_status make_version(struct versions *v, uint64_t commit, const struct
     sdb_status status = SDB_OK;
 
     if (!version) return SDB_NOMEM;
-    *version = (struct version){.commit = commit, .size = size,
+    *version = (struct version){.commit = commit, .size = size, .expiry = old ? old->expiry : 0,
                                 .kind = !old ? VERSION_ABSENT
                                         : old->is_extent ? VERSION_EXTENT : VERSION_INLINE};
     if (size) memcpy(version->data, old->data.data, size);

@@ -30,6 +30,7 @@ struct version {
     enum version_kind kind;
     struct extent extent;       /* VERSION_EXTENT: detached, ours to release */
     size_t size;                /* VERSION_INLINE: of data */
+    uint64_t expiry;            /* 0: none */
     uint8_t data[];
 };
 

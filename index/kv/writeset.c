@@ -125,7 +125,8 @@ static struct write_link *entry_link(struct skip_node *node)
 struct op sdb__writes_op(const uint8_t *at)
 {
     struct op op = {0};
-    size_t size = sdb__op_read(at, at + OP_HEAD_MOST + SDB_KEY_MAX + (size_t)SDB_VALUE_MAX, &op);
+    size_t size = sdb__op_read(at, at + OP_HEAD_MOST + SDB_KEY_MAX + OP_TIMED_HEAD +
+                                                (size_t)SDB_VALUE_MAX, &op);
 
     assert(size);
     (void)size;
@@ -191,16 +192,19 @@ static void set_index(struct write_set *w, struct skip_node *entry, bool is_new,
 }
 
 /* Encodes an operation behind the others; there is room. Returns where it stands. */
-static uint8_t *write_op(struct write_set *w, enum op_code code, uint32_t keyspace,
-                         struct bytes key, struct bytes value)
+static uint8_t *write_op(struct write_set *w, const struct op *op)
 {
-    uint8_t *at = w->last->data + w->last->used, *to = at;
+    uint8_t *at = w->last->data + w->last->used, *to = at, timed[OP_TIMED_HEAD];
+    size_t head = sdb__op_timed_head(timed, op->code, op->time);
 
-    to += sdb__op_head(to, code, keyspace, key.size, value.size);
-    if (key.size) memcpy(to, key.data, key.size);
-    to += key.size;
-    if (value.size) memcpy(to, value.data, value.size);
-    to += value.size;
+    to += sdb__op_head(to, head ? OP_TIMED : op->code, op->keyspace, op->key.size,
+                       head + op->value.size);
+    if (op->key.size) memcpy(to, op->key.data, op->key.size);
+    to += op->key.size;
+    if (head) memcpy(to, timed, head);
+    to += head;
+    if (op->value.size) memcpy(to, op->value.data, op->value.size);
+    to += op->value.size;
     w->last->used += (size_t)(to - at);
     w->bytes += (size_t)(to - at);
     w->count++;
@@ -210,16 +214,24 @@ static uint8_t *write_op(struct write_set *w, enum op_code code, uint32_t keyspa
 sdb_status sdb__writes_add(struct write_set *w, enum op_code code, uint32_t keyspace,
                            struct bytes key, struct bytes value, bool is_large)
 {
+    const struct op op = {.code = code, .keyspace = keyspace, .key = key, .value = value};
+
+    return sdb__writes_add_timed(w, &op, is_large);
+}
+
+sdb_status sdb__writes_add_timed(struct write_set *w, const struct op *op, bool is_large)
+{
     struct write_link *below = NULL;
     struct skip_node *entry = NULL;
     bool is_new = false;
     uint8_t *at;
 
-    TRY(make_room(w, OP_HEAD_MOST + key.size + value.size));
-    if (w->indexed) TRY(prepare_index(w, code, keyspace, key, &entry, &is_new, &below));
-    at = write_op(w, code, keyspace, key, value);
+    TRY(make_room(w, OP_HEAD_MOST + op->key.size + OP_TIMED_HEAD + op->value.size));
+    if (w->indexed)
+        TRY(prepare_index(w, op->code, op->keyspace, op->key, &entry, &is_new, &below));
+    at = write_op(w, op);
     w->large += is_large;
-    w->merges += code == OP_MERGE;
+    w->merges += op->code == OP_MERGE;
     if (w->indexed) set_index(w, entry, is_new, at, below);
     return SDB_OK;
 }
@@ -324,14 +336,15 @@ static void add_range(struct write_set *w, const uint8_t *at)
 sdb_status sdb__writes_add_range(struct write_set *w, uint32_t keyspace, struct bytes lower,
                                  const struct bytes *upper)
 {
-    struct bytes value = upper ? *upper : (struct bytes){NULL, 0};
+    const struct op op = {.code = OP_DELRANGE, .keyspace = keyspace, .key = lower,
+                          .value = upper ? *upper : (struct bytes){NULL, 0}};
     const struct skip_node *entry = NULL;
     size_t hidden = 0;
     uint8_t *at;
 
-    TRY(make_room(w, OP_HEAD_MOST + lower.size + value.size));
+    TRY(make_room(w, OP_HEAD_MOST + lower.size + op.value.size));
     if (!w->indexed) {
-        (void)write_op(w, OP_DELRANGE, keyspace, lower, value);
+        (void)write_op(w, &op);
         w->range_ops++;
         return SDB_OK;
     }
@@ -341,7 +354,7 @@ sdb_status sdb__writes_add_range(struct write_set *w, uint32_t keyspace, struct 
     if (hidden)
         TRY(sdb__mem_reserve(w->allocator, &w->undo, &w->undo_capacity, w->undo_count + hidden,
                              sizeof *w->undo));
-    at = write_op(w, OP_DELRANGE, keyspace, lower, value);
+    at = write_op(w, &op);
     hide_entries(w, keyspace, lower, upper);
     add_range(w, at);
     return SDB_OK;

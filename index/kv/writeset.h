@@ -104,6 +104,9 @@ void sdb__writes_done(struct write_set *w);
  */
 SDB_MUST_USE sdb_status sdb__writes_add(struct write_set *w, enum op_code code, uint32_t keyspace,
                                         struct bytes key, struct bytes value, bool is_large);
+/* The same for an operation with a time (ops.h; 0: it has none). */
+SDB_MUST_USE sdb_status sdb__writes_add_timed(struct write_set *w, const struct op *op,
+                                              bool is_large);
 /* Adds the deletion of all keys >= lower and < *upper (NULL: to the end). */
 SDB_MUST_USE sdb_status sdb__writes_add_range(struct write_set *w, uint32_t keyspace,
                                               struct bytes lower, const struct bytes *upper);

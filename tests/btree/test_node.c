@@ -115,6 +115,7 @@ static size_t draw_key(uint64_t *state, uint8_t *key)
 static struct pair draw_pair(uint64_t *state)
 {
     struct pair pair = {.kind = NODE_INLINE};
+    enum node_kind form = NODE_INLINE;
 
     pair.key_size = draw_key(state, pair.key);
     pair.value_size = random_below(state, random_below(state, 10) ? 20 : 200);
@@ -122,8 +123,17 @@ static struct pair draw_pair(uint64_t *state)
         pair.kind = NODE_EXTENT;
         pair.value_size = 16;
     }
+    if (random_below(state, 8) == 0) {
+        pair.value_size += NODE_EXPIRY_HEAD;
+        form = pair.kind;
+        pair.kind = NODE_EXPIRING;
+    }
     if (node_level(s.node)) pair.value_size = NODE_CHILD;
     for (size_t i = 0; i < pair.value_size; i++) pair.value[i] = (uint8_t)random_next(state);
+    if (pair.kind == NODE_EXPIRING && !node_level(s.node)) {
+        pair.value[0] = (uint8_t)form;
+        pair.value[1] |= 1; /* an expiry is not 0 */
+    }
     return pair;
 }
 

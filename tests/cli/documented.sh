@@ -6,11 +6,11 @@
 
 page=$top/docs/man/sdb.1
 completion=$top/tools/sdb.bash-completion
-subcommands="import export backup restore bench check stat checkpoint vacuum version help"
+subcommands="import export backup restore bench check stat checkpoint vacuum expire version help"
 
 options=$(
-    for command in "kv get" "kv put" "kv merge" "kv del" "kv scan" "kv count" "kv train" \
-        "snapshot make" "snapshot list" "snapshot drop" $subcommands shell; do
+    for command in "kv get" "kv put" "kv merge" "kv del" "kv ttl" "kv scan" "kv count" \
+        "kv train" "snapshot make" "snapshot list" "snapshot drop" $subcommands shell; do
         # shellcheck disable=SC2086
         "$sdb" help $command
     done | sed -n 's/^  --\([a-z0-9-]*\).*/\1/p'
@@ -26,7 +26,7 @@ for option in $(sed -n 's/^\.It Fl -\(.*\)/\1/p' "$page" | sed 's/ , Fl -/ /g' |
     grep -Evx 'full|group|none|auto|posix|csv|tsv|jsonl|lines|dump|all|lz4|zstd'); do
     like " $(printf '%s' "$options" | tr '\n' ' ') " "* $option *" "a command takes --$option"
 done
-for command in $subcommands "kv get" "kv put" "kv merge" "kv del" "kv scan" "kv count" \
+for command in $subcommands "kv get" "kv put" "kv merge" "kv del" "kv ttl" "kv scan" "kv count" \
     "kv train" "snapshot make" "snapshot list" "snapshot drop"; do
     ok "the page has $command" grep -q "^.It Cm $command" "$page"
 done

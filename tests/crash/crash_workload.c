@@ -8,8 +8,12 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
+#include "index/kv/txn.h"
 
 enum { VALUE_MOST = 120000 };
+
+/* What has an expiry has one that has passed, or one that nobody will see. */
+static const uint64_t long_ago = 1, never = UINT64_C(1) << 62;
 
 static const char *const names[WORK_SPACES] = {"left", "right", "third"};
 /* "left" is not compressed */
@@ -141,6 +145,7 @@ static sdb_status make_space(struct work *w, unsigned space)
     sdb_status status;
 
     options.compression = compressions[space];
+    options.ttl_ms = space == 2 ? never : 0;
     announce(w, name_sum(names[space]));
     status = sdb_keyspace_make(w->db, names[space], &options, &w->spaces[space]);
     if (status == SDB_OK) w->promised = w->answered = w->tried;
@@ -154,7 +159,7 @@ static sdb_status drop_space(struct work *w, unsigned space)
 
     for (unsigned k = 0; k < WORK_KEYS; k++) {
         gone += model_sum(w, space, k);
-        w->entries[space][k].present = false;
+        w->entries[space][k] = (struct work_entry){0};
     }
     announce(w, 0 - gone);
     status = sdb_keyspace_drop(w->spaces[space]);
@@ -178,13 +183,15 @@ static sdb_status change(struct work *w, sdb_txn *txn, unsigned space, unsigned 
                          uint64_t *difference)
 {
     struct work_entry *e = &w->entries[space][key], old = *e;
-    bool merge = put && below(w, 4) == 0;
+    bool merge = put && below(w, 4) == 0, blind = !txn || !txn->has_snapshot;
+    uint64_t fate = put && !merge ? below(w, 10) : 2; /* 0: expired at once, 1: some day */
     uint64_t kind = below(w, 60), seed = ++w->serial;
     uint8_t operand[KV_OPERAND];
     sdb_status status;
 
     *difference -= model_sum(w, space, key);
-    *e = (struct work_entry){.present = put, .seed = seed};
+    *e = (struct work_entry){.present = put && fate, .seed = seed,
+                             .stale = put ? !fate : old.stale && !blind};
     if (merge) e->seed = merged_seed(w, &old, seed);
     if (put) {
         e->size = kind == 0  ? below(w, VALUE_MOST)
@@ -197,6 +204,9 @@ static sdb_status change(struct work *w, sdb_txn *txn, unsigned space, unsigned 
     if (merge)
         return sdb_merge(txn, w->spaces[space], KV_MERGE, work_key(key),
                          kv_operand(operand, seed, e->size));
+    if (put && fate < 2)
+        return sdb_put_expiring(txn, w->spaces[space], work_key(key),
+                                (sdb_slice){w->room, e->size}, fate ? never : long_ago);
     if (put) return sdb_put(txn, w->spaces[space], work_key(key), (sdb_slice){w->room, e->size});
     status = sdb_del(txn, w->spaces[space], work_key(key));
     return status == SDB_NOTFOUND ? SDB_OK : status;
@@ -266,11 +276,30 @@ static sdb_status range(struct work *w)
             (range.upper && compare_keys(key, keys[1], bounds[1].size) >= 0))
             continue;
         gone += model_sum(w, 0, k);
-        w->entries[0][k].present = false;
+        w->entries[0][k] = (struct work_entry){0};
     }
     announce(w, 0 - gone);
     status = sdb_del_range(NULL, w->spaces[0], &range);
     if (status == SDB_OK) w->promised = w->answered = w->tried;
+    return status;
+}
+
+/* Removes what has expired: a commit for each keyspace that has some. */
+static sdb_status expire(struct work *w)
+{
+    sdb_status status;
+
+    for (unsigned i = 0; i < WORK_SPACES; i++) {
+        bool stale = false;
+
+        for (unsigned k = 0; k < WORK_KEYS; k++) {
+            stale |= w->entries[i][k].stale;
+            w->entries[i][k].stale = false;
+        }
+        if (stale) announce(w, 0);
+    }
+    status = sdb_expire(w->db, 0, NULL);
+    if (status == SDB_OK) w->answered = w->tried;
     return status;
 }
 
@@ -338,6 +367,7 @@ static sdb_status step(struct work *w, unsigned number)
 
     if (number % 11 == 10) return range(w);
     if (number % 8 == 6) return snapshot(w);
+    if (number % 7 == 6) return expire(w);
     if (number % 19 == 18) return sdb_vacuum(w->db, number % 2 ? SDB_VACUUM_HOLES : 0, NULL, NULL);
     if (number % 29 == 28) return w->spaces[space] ? drop_space(w, space) : make_space(w, space);
     switch (below(w, 16)) {

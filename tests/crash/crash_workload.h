@@ -15,6 +15,7 @@ enum { WORK_COMMITS = 400, WORK_SPACES = 3, WORK_KEYS = 320, WORK_SNAPSHOTS = 3 
 
 struct work_entry {
     bool present;
+    bool stale; /* it has expired, and stands there still */
     uint64_t seed;
     size_t size;
 };

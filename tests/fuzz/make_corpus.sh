@@ -100,6 +100,12 @@ awk 'BEGIN { for (i = 0; i < 330; i++) { s = ""; for (j = 1; j < 70; j++)
 "$sdb" import --page-size 4K --no-header --compression zstd dict.sdb texts texts.csv >/dev/null
 "$sdb" kv train --rewrite dict.sdb texts >/dev/null
 "$sdb" vacuum dict.sdb >/dev/null
+"$sdb" --page-size 4K ttl.sdb 'create t --ttl=7d'
+"$sdb" ttl.sdb 'put t a 1'
+"$sdb" ttl.sdb 'put t b 2 --ttl=none'
+head -c 2000 texts.csv | "$sdb" kv put --ttl=9999d ttl.sdb t large -
+seed fuzz_file expiries 0 <ttl.sdb
+seed fuzz_file expiries-sealed 1 <ttl.sdb
 seed fuzz_file dictionary 0 <dict.sdb
 seed fuzz_file dictionary-sealed 1 <dict.sdb
 "$sdb" --page-size 4K kept.sdb 'put a key value'
@@ -132,7 +138,7 @@ shell=$!
 exec 4>script
 printf 'put a one 1\nput a two 2\ndel a one\nbegin\nput b x y\nput c x z\n' >&4
 printf 'delrange b --prefix w --to z\ndelrange a --from u\nmerge a n add 7\ncommit\n' >&4
-printf 'merge a two append 2\nget c x\n' >&4
+printf 'merge a two append 2\nalter a --ttl=1h\nput a t x --ttl=7d\nget c x\n' >&4
 tries=0
 until grep -q z said || [ $tries -gt 200 ]; do
     sleep 0.05

@@ -209,6 +209,29 @@ static void merge(struct script *s)
     sdb_txn_abort(txn);
 }
 
+/* Values that expire; nothing of them is left. */
+static void expire(struct script *s)
+{
+    sdb_keyspace *space;
+    uint64_t expiry;
+    sdb_txn *txn;
+
+    if (!MAY(sdb_keyspace_open(s->db, "e", 0, &space))) return;
+    (void)MAY(sdb_keyspace_set_ttl(space, UINT64_MAX));
+    for (unsigned n = 0; n < 8; n++)
+        (void)MAY(sdb_put_expiring(NULL, space, key_of(n), value_of(n), n % 2 ? 1 : 0));
+    (void)MAY(sdb_expire(s->db, 0, NULL));
+    if (MAY(sdb_put(NULL, space, TEXT("x"), TEXT("y")))) {
+        if (MAY(sdb_expiry_set(NULL, space, TEXT("x"), UINT64_MAX - 1)) &&
+            MAY(sdb_txn_begin(s->db, SDB_TXN_READ, &txn))) {
+            if (MAY(sdb_expiry_get(txn, space, TEXT("x"), &expiry)))
+                ck_assert_uint_eq(expiry, UINT64_MAX - 1);
+            sdb_txn_abort(txn);
+        }
+    }
+    (void)MAY(sdb_del_range(NULL, space, NULL));
+}
+
 static void use_other_keyspace(struct script *s)
 {
     sdb_txn *old;
@@ -272,6 +295,7 @@ static void run_script(struct script *s)
         read_all(s);
         delete_range(s);
         merge(s);
+        expire(s);
         use_other_keyspace(s);
         use_snapshots(s);
         status = sdb_txn_run(s->db, SDB_TXN_WRITE, run_body, s->a, 1);

@@ -139,7 +139,14 @@ static void read_something(struct walker *w, sdb_txn *txn)
     default:
         if (ALLOW(sdb_get(txn, keyspace, some_key(w, 0), &value), SDB_NOTFOUND) == SDB_OK)
             judge(value.data, value.size);
+        (void)ALLOW(sdb_expiry_get(txn, keyspace, some_key(w, 0), &count), SDB_NOTFOUND);
     }
+}
+
+/* Soon, long ago, or never. */
+static uint64_t some_expiry(struct walker *w)
+{
+    return below(w, 3) ? sdb__db_now_ms(db) - 20 + below(w, 60) : below(w, 2);
 }
 
 static void change_something(struct walker *w, sdb_txn *txn, bool batch)
@@ -159,6 +166,13 @@ static void change_something(struct walker *w, sdb_txn *txn, bool batch)
         break;
     case 5: (void)ALLOW(sdb_merge(txn, keyspace, below(w, 2) ? SDB_MERGE_MAX : SDB_MERGE_USER, key,
                                   some_value(w)), SDB_NOTFOUND);
+        break;
+    case 6: (void)ALLOW(sdb_put_expiring(txn, keyspace, key, some_value(w), some_expiry(w)),
+                        SDB_NOTFOUND);
+        break;
+    case 7:
+        if (!batch)
+            (void)ALLOW(sdb_expiry_set(txn, keyspace, key, some_expiry(w)), SDB_NOTFOUND);
         break;
     default: (void)ALLOW(sdb_put(txn, keyspace, key, some_value(w)), SDB_NOTFOUND);
     }
@@ -259,6 +273,7 @@ static void change_keyspaces(struct walker *w)
     sdb_keyspace_options options = SDB_KEYSPACE_OPTIONS_INIT;
     sdb_keyspace_stats stats = {.size = sizeof stats};
     sdb_keyspace *keyspace;
+    uint64_t ttl_ms;
 
     while (ALLOW(sdb_keyspace_next(db, after, name), SDB_END) == SDB_OK) after = name;
     if (ALLOW(sdb_keyspace_open(db, names[2], SDB_KEYSPACE_MUST_EXIST, &keyspace), SDB_NOTFOUND) !=
@@ -271,6 +286,9 @@ static void change_keyspaces(struct walker *w)
     (void)ALLOW(sdb_keyspace_stat(keyspace, &stats), SDB_NOTFOUND);
     (void)ALLOW(sdb_keyspace_train(keyspace, 1000, SDB_TRAIN_REWRITE, NULL, NULL, NULL),
                 SDB_NOTFOUND, SDB_INVALID, SDB_BUSY, SDB_LIMIT);
+    (void)ALLOW(sdb_keyspace_set_ttl(keyspace, below(w, 30)), SDB_NOTFOUND);
+    (void)ALLOW(sdb_keyspace_ttl(keyspace, &ttl_ms), SDB_NOTFOUND);
+    (void)ALLOW(sdb_expire(db, below(w, 20), NULL), SDB_NOTFOUND);
     if (below(w, 3) == 0) (void)ALLOW(sdb_keyspace_drop(keyspace), SDB_NOTFOUND);
 }
 
