@@ -75,15 +75,21 @@ static sdb_status list_dirty(struct pager *p, uint64_t **out_ids, size_t *out_co
     return SDB_OK;
 }
 
-/* Copies a page, if it is still dirty from before the cut. It may be latched; nothing else is. */
+/*
+ * Copies a page, if it is still dirty from before the cut. Waits for its latch only while no copy
+ * keeps a frame from leaving: who has the latch may need one.
+ */
 static sdb_status copy_page(struct pager *p, uint64_t id, struct copies *copies)
 {
     sdb_status status = SDB_OK;
     struct frame *f;
     uint32_t frame;
 
-    if (!sdb__pool_try_shared(p, id, true, &frame))
-        return SDB_OK; /* it has left memory: whoever evicted it wrote it */
+    if (!sdb__pool_try_shared(p, id, false, &frame)) {
+        if (!sdb__pager_is_here(p, id)) return SDB_OK; /* whoever evicted it wrote it */
+        TRY(sdb__pool_write_copies(p, copies));
+        if (!sdb__pool_try_shared(p, id, true, &frame)) return SDB_OK;
+    }
     f = &p->frames[frame];
     if (atomic_load_explicit(&f->dirty, memory_order_relaxed) &&
         atomic_load_explicit(&f->epoch, memory_order_relaxed) <

@@ -126,6 +126,8 @@ sdb_status sdb__fetch_begin(struct pager *p, uint64_t id, struct fetch *f,
     *out_answer = FETCH_BUSY;
     f->id = id;
     TRY(find_place(p, f));
+    /* It was absent all the time: so what the map says is written (copies.c). */
+    if (atomic_load_explicit(&p->words[id], memory_order_acquire) != word) return SDB_OK;
     if (atomic_fetch_add(&p->fetching, 1) >= frames_live(p) / FETCHING_PART) {
         atomic_fetch_sub(&p->fetching, 1);
         return SDB_OK;

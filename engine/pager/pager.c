@@ -203,6 +203,14 @@ sdb_status sdb__pager_open(const struct pager_options *options, struct pager **o
     return SDB_OK;
 }
 
+/* Has the parent do without at least so many bytes. */
+static void borrow(struct pager *p, uint64_t bytes)
+{
+    if (bytes <= p->borrowed) return;
+    sdb__pager_lend(p->parent, bytes - p->borrowed);
+    p->borrowed = bytes;
+}
+
 sdb_status sdb__pager_open_kept(struct pager *parent, const char *name, uint64_t cache_bytes,
                                 struct dictionaries *dictionaries, struct pager **out_pager)
 {
@@ -226,7 +234,7 @@ sdb_status sdb__pager_open_kept(struct pager *parent, const char *name, uint64_t
     }
     p->parent = parent;
     p->of_parent = kept;
-    sdb__pager_lend(parent, cache_bytes);
+    borrow(p, cache_bytes);
     p->superblock = *s;
     p->next_id = s->page_limit;
     status = sdb__pool_queue_get(p, &queue);
@@ -240,6 +248,7 @@ sdb_status sdb__pager_open_kept(struct pager *parent, const char *name, uint64_t
         sdb__pager_close(p);
         return status;
     }
+    borrow(p, atomic_load(&p->other_bytes) + POOL_FRAMES_LEAST * frame_cost(p));
     *out_pager = p;
     return SDB_OK;
 }
@@ -248,7 +257,7 @@ void sdb__pager_close(struct pager *p)
 {
     if (!p) return;
     if (p->parent) {
-        sdb__pager_unlend(p->parent, p->options.cache_bytes);
+        sdb__pager_unlend(p->parent, p->borrowed);
         sdb__kept_unuse(p->parent, p->of_parent);
     }
     sdb__kept_done(p);

@@ -224,8 +224,15 @@ static bool try_victim(struct pager *p, uint32_t frame)
     if ((word & WORD_FRAME_MASK) != (uint64_t)frame + 1 ||
         (word & (WORD_EXCLUSIVE | WORD_SHARED_MASK)))
         return false;
-    return atomic_compare_exchange_strong_explicit(&p->words[id], &word, word | WORD_EXCLUSIVE,
-                                                   memory_order_acquire, memory_order_relaxed);
+    if (!atomic_compare_exchange_strong_explicit(&p->words[id], &word, word | WORD_EXCLUSIVE,
+                                                 memory_order_acquire, memory_order_relaxed))
+        return false;
+    /* since the look above a checkpoint may have copied it, which leaves the word as it was */
+    if (!atomic_load_explicit(&p->frames[frame].leaving, memory_order_acquire) ||
+        MUTANT(page_gone_before_its_copy_is_written))
+        return true;
+    atomic_store_explicit(&p->words[id], word, memory_order_release);
+    return false;
 }
 
 /*

@@ -85,6 +85,7 @@ struct pager {
     struct kept_state kept;
     struct pager *parent;     /* of a pager of a kept checkpoint: who keeps it, and which */
     struct kept *of_parent;
+    uint64_t borrowed;        /* of the parent's cache */
     _Atomic uint32_t features; /* of the next superblock, beside those of this one */
     unsigned slot; /* which the superblock stands in */
     bool holeless; /* the file system makes no holes */

@@ -42,6 +42,7 @@ sdb_status sdb_check(sdb_db *db, sdb_problem_fn report, sdb_progress_fn progress
 {
     struct verify_slots slots;
     struct superblock pinned;
+    sdb_db *owner; /* of the file: its checkpoints write the superblocks */
     struct verify what = {.slots = &slots, .pinned = &pinned, .report = report,
                           .progress = progress, .context = context};
     sdb_status status;
@@ -54,13 +55,14 @@ sdb_status sdb_check(sdb_db *db, sdb_problem_fn report, sdb_progress_fn progress
     what.io = db->io;
     what.file = db->file;
     /* Superblocks are written by checkpoints, and by the first commit, which announces the log. */
-    (void)pthread_mutex_lock(&db->checkpoint_lock);
-    (void)pthread_mutex_lock(&db->commit_lock);
+    owner = db->parent ? db->parent : db;
+    (void)pthread_mutex_lock(&owner->checkpoint_lock);
+    (void)pthread_mutex_lock(&owner->commit_lock);
     sdb__pager_pin(db->pager, &pinned);
     sdb__pager_use_kept(db->pager);
     status = sdb__verify_look(db->io, db->file, &slots);
-    (void)pthread_mutex_unlock(&db->commit_lock);
-    (void)pthread_mutex_unlock(&db->checkpoint_lock);
+    (void)pthread_mutex_unlock(&owner->commit_lock);
+    (void)pthread_mutex_unlock(&owner->checkpoint_lock);
     if (status == SDB_OK) status = verify(&what, out_result);
     sdb__pager_unuse_kept(db->pager);
     sdb__pager_unpin(db->pager);

@@ -3,9 +3,9 @@
  * checkpoint_run.c: when checkpoints are made, and the database's own threads.
  *
  * Idea: a checkpoint is due when the log that a crash would replay has grown to checkpoint_bytes or
- * half of its limit, or when half of the cache is dirty. Commits that find the log at its limit
- * wait for it. A thread makes it, and frees dropped keyspaces; another one looks after the log
- * meanwhile: it makes the next segment before a commit has to wait for it, and syncs for GROUP
+ * half of its limit, or when seven eighths of the cache are dirty. Commits that find the log at its
+ * limit wait for it. A thread makes it, and frees dropped keyspaces; another one looks after the
+ * log meanwhile: it makes the next segment before a commit has to wait for it, and syncs for GROUP
  * commits. Without threads the commit that notices does it all.
  * Invariants: I1 the log is durable up to the cut before a superblock says that it begins there. I2
  *   the log is trimmed only after that superblock is durable.
@@ -78,7 +78,7 @@ static sdb_status run_checkpoint(sdb_db *db, enum checkpoint_kind kind, const ch
     if (wal && !last) status = sdb__wal_trim(wal, sdb__changes_keep(db, state.lsn));
     if (status == SDB_OK && !last && !(db->options.flags & SDB_OPEN_KEEP_SPACE))
         status = sdb__pager_give_back(db->pager, GIVE_BACK_MOST);
-    return status;
+    return named ? SDB_OK : status; /* it is there, or gone: what failed since fails again */
 }
 
 sdb_status sdb__db_checkpoint(sdb_db *db, bool last)
@@ -99,7 +99,8 @@ sdb_status sdb__db_checkpoint_kind(sdb_db *db, enum checkpoint_kind kind, const 
     if (status != SDB_OK) return status;
     atomic_fetch_add(&db->checkpoints, 1);
     atomic_store(&db->last_checkpoint_ms, (sdb__clock_now_ns() - begun) / 1000000);
-    return sdb__pager_shrink_file(db->pager);
+    status = sdb__pager_shrink_file(db->pager);
+    return name ? SDB_OK : status;
 }
 
 /* Bytes of log that a crash now would replay. */
