@@ -5,7 +5,8 @@
 
 bool sdb__thread_start(pthread_t *out_thread, void *(*body)(void *context), void *context)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGPROF};
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGPROF,
+                                 SIGSYS};
     sigset_t all, before;
     bool started;
 

@@ -161,6 +161,14 @@ static sdb_status find_free_ids(struct pager *p)
     return SDB_OK;
 }
 
+/* Are there state words for all pages of a checkpoint? */
+static sdb_status judge_limit(const struct pager *p, const struct superblock *s)
+{
+    if (s->page_limit <= p->word_limit) return SDB_OK;
+    return FAIL(SDB_NOMEM, "%s: %llu pages need more address space than this process has",
+                sdb__io_path(p->options.file), (unsigned long long)s->page_limit);
+}
+
 sdb_status sdb__pager_open(const struct pager_options *options, struct pager **out_pager)
 {
     struct superblock_pair pair;
@@ -180,9 +188,7 @@ sdb_status sdb__pager_open(const struct pager_options *options, struct pager **o
     if (status == SDB_OK) status = pager_new(options, newest->page_size, words_wanted, &p);
     if (status == SDB_OK)
         status = sdb__map_load(&p->map, queue, options->file, newest, NULL, NULL);
-    if (status == SDB_OK && newest->page_limit > p->word_limit)
-        status = FAIL(SDB_NOMEM, "%s: %llu pages need more address space than this process has",
-                      sdb__io_path(options->file), (unsigned long long)newest->page_limit);
+    if (status == SDB_OK) status = judge_limit(p, newest);
     if (status == SDB_OK) {
         p->superblock = *newest;
         p->slot = pair.newest;
@@ -240,6 +246,7 @@ sdb_status sdb__pager_open_kept(struct pager *parent, const char *name, uint64_t
     status = sdb__pool_queue_get(p, &queue);
     if (status == SDB_OK) {
         status = sdb__map_load(&p->map, queue, options.file, s, NULL, NULL);
+        if (status == SDB_OK) status = judge_limit(p, s);
         if (status == SDB_OK) status = find_free_ids(p);
         sdb__pool_queue_put(p, queue);
         sdb__pool_measure_locked(p);
