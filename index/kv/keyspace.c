@@ -431,8 +431,12 @@ static sdb_status free_all(sdb_db *db)
     uint64_t oldest;
 
     if (atomic_load(&db->unfreed) == 0 || db->readonly) return SDB_OK;
-    TRY(free_cuts(db));
+    /*
+     * Asked first: a keyspace that was dropped by then has no part that is cut off later, and goes
+     * after those that were. Its dictionaries go with it.
+     */
     oldest = sdb__snapshot_oldest(db);
+    TRY(free_cuts(db));
     for (size_t i = 0;; i++) {
         sdb_keyspace *keyspace;
         uint64_t dropped;
