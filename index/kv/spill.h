@@ -152,6 +152,9 @@ SDB_MUST_USE sdb_status sdb__spill_at(struct spill *s, struct spill_run *run,
 SDB_MUST_USE sdb_status sdb__spill_back(struct spill *s, struct spill_run *run,
                                         struct spill_place *place);
 
+/* Gives the memory back that a large block takes; what was borrowed of it ends. */
+void sdb__spill_rest(struct spill *s, struct spill_run *run);
+
 /* ---- spill_merge.c: many runs into one ---------------------------------------------------- */
 
 /*

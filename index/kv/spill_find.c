@@ -58,10 +58,10 @@ sdb_status sdb__spill_find(struct spill *s, uint32_t keyspace, struct bytes key,
         struct spill_entry entry;
         sdb_status status = newest_in(s, &s->runs[i], keyspace, key, &place);
 
-        if (status == SDB_END) continue;
-        TRY(status);
-        TRY(sdb__spill_at(s, &s->runs[i], &place, &entry));
-        return give(s, &entry, out_op);
+        if (status == SDB_OK) status = sdb__spill_at(s, &s->runs[i], &place, &entry);
+        if (status == SDB_OK) status = give(s, &entry, out_op);
+        sdb__spill_rest(s, &s->runs[i]);
+        if (status != SDB_END) return status;
     }
     return SDB_END;
 }
@@ -83,23 +83,39 @@ sdb_status sdb__spill_chain(struct spill *s, uint32_t keyspace, struct bytes key
             if (op_replaces(entry.op.code)) out_ops->size = 0;
             status = sdb__buffer_append(s->allocator, out_ops, entry.at, entry.size);
         }
+        sdb__spill_rest(s, &s->runs[i]);
         if (status < SDB_OK) return status;
     }
     return SDB_OK;
+}
+
+/* The deleted range that an operation lies in, if it is newer than all of the run. */
+static const struct spill_range *hides_all(const struct spill *s, const struct spill_run *run,
+                                           const struct spill_entry *entry)
+{
+    const struct spill_range *range = sdb__spill_covering(s, entry->op.keyspace, entry->op.key);
+
+    return range && range->seq >= run->end_seq ? range : NULL;
 }
 
 /* Moves on to the first operation of a run that counts, beyond `key` if `behind`. */
 static sdb_status first_in(struct spill *s, struct spill_run *run, uint32_t keyspace,
                            struct bytes key, bool behind, struct spill_entry *out_entry)
 {
+    const struct spill_range *hides;
     struct spill_place place;
 
     TRY(sdb__spill_place(s, run, keyspace, key, &place));
-    for (;; place.op++) {
+    for (;;) {
         TRY(sdb__spill_at(s, run, &place, out_entry));
         if (out_entry->op.keyspace != keyspace) return SDB_END;
+        place.op++;
         if (behind && is_on(out_entry, keyspace, key)) continue;
         if (sdb__spill_counts(s, out_entry)) return SDB_OK;
+        hides = hides_all(s, run, out_entry);
+        if (!hides) continue;
+        if (!hides->has_upper) return SDB_END;
+        TRY(sdb__spill_place(s, run, keyspace, hides->upper, &place));
     }
 }
 
@@ -107,6 +123,7 @@ static sdb_status last_in(struct spill *s, struct spill_run *run, uint32_t keysp
                           const struct bytes *key, struct spill_entry *out_entry)
 {
     const struct bytes none = {NULL, 0};
+    const struct spill_range *hides;
     struct spill_place place;
 
     TRY(key ? sdb__spill_place(s, run, keyspace, *key, &place)
@@ -116,6 +133,8 @@ static sdb_status last_in(struct spill *s, struct spill_run *run, uint32_t keysp
         TRY(sdb__spill_at(s, run, &place, out_entry));
         if (out_entry->op.keyspace != keyspace) return SDB_END;
         if (sdb__spill_counts(s, out_entry)) return SDB_OK;
+        hides = hides_all(s, run, out_entry);
+        if (hides) TRY(sdb__spill_place(s, run, keyspace, hides->lower, &place));
     }
 }
 
@@ -123,8 +142,8 @@ static sdb_status last_in(struct spill *s, struct spill_run *run, uint32_t keysp
 static sdb_status nearest(struct spill *s, uint32_t keyspace, const struct bytes *key,
                           bool forward, bool behind, struct op *out_op)
 {
-    const struct op *best = NULL;
-    struct spill_entry entry, kept;
+    bool found = false; /* its key is in `target` */
+    struct spill_entry entry;
 
     for (size_t i = 0; i < s->run_count; i++) {
         struct spill_run *run = &s->runs[i];
@@ -132,17 +151,20 @@ static sdb_status nearest(struct spill *s, uint32_t keyspace, const struct bytes
                                     : last_in(s, run, keyspace, key, &entry);
         int order;
 
-        if (status == SDB_END) continue;
-        TRY(status);
-        order = best ? compare_bytes(entry.op.key.data, entry.op.key.size, best->key.data,
-                                     best->key.size) : 0;
-        if (best && (forward ? order >= 0 : order <= 0)) continue;
-        kept = entry;
-        best = &kept.op;
+        if (status == SDB_OK) {
+            order = found ? compare_bytes(entry.op.key.data, entry.op.key.size, s->target.data,
+                                          s->target.size) : 0;
+            if (!found || (forward ? order < 0 : order > 0)) {
+                s->target.size = 0;
+                status = sdb__buffer_append(s->allocator, &s->target, entry.op.key.data,
+                                            entry.op.key.size);
+                found = true;
+            }
+        }
+        sdb__spill_rest(s, run);
+        if (status != SDB_END) TRY(status);
     }
-    if (!best) return SDB_END;
-    s->target.size = 0; /* finding may read another block of the run that the key lies in */
-    TRY(sdb__buffer_append(s->allocator, &s->target, best->key.data, best->key.size));
+    if (!found) return SDB_END;
     return sdb__spill_find(s, keyspace, (struct bytes){s->target.data, s->target.size}, out_op);
 }
 

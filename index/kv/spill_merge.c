@@ -19,7 +19,8 @@
 struct source {
     struct spill_run *run;
     struct spill_place place;
-    struct spill_entry entry;
+    struct spill_entry entry; /* `at` NULL: too large to wait in memory, only the key is there */
+    struct buffer key;
 };
 
 struct merging {
@@ -56,6 +57,22 @@ static void sift(struct merging *m, size_t at)
     }
 }
 
+/* The operation at a source's place. A large one is read again when its turn has come. */
+static sdb_status look(struct merging *m, struct source *source)
+{
+    struct spill_entry *entry = &source->entry;
+
+    TRY(sdb__spill_at(m->s, source->run, &source->place, entry));
+    if (entry->size <= SPILL_LAST) return SDB_OK;
+    source->key.size = 0;
+    TRY(sdb__buffer_append(m->s->allocator, &source->key, entry->op.key.data, entry->op.key.size));
+    entry->op.key = (struct bytes){source->key.data, source->key.size};
+    entry->op.value = (struct bytes){NULL, 0};
+    entry->at = NULL;
+    sdb__spill_rest(m->s, source->run);
+    return SDB_OK;
+}
+
 /* Goes on in the run on top. */
 static sdb_status advance(struct merging *m)
 {
@@ -63,11 +80,13 @@ static sdb_status advance(struct merging *m)
     sdb_status status;
 
     top->place.op++;
-    status = sdb__spill_at(m->s, top->run, &top->place, &top->entry);
-    if (status == SDB_END)
+    status = look(m, top);
+    if (status == SDB_END) {
+        sdb__buffer_done(m->s->allocator, &top->key);
         m->heap[0] = m->heap[--m->count];
-    else
+    } else {
         TRY(status);
+    }
     sift(m, 0);
     return SDB_OK;
 }
@@ -82,7 +101,8 @@ static sdb_status let_go(struct merging *m)
 /* Takes the operation on top. */
 static sdb_status take(struct merging *m)
 {
-    const struct spill_entry *entry = &m->heap[0].entry;
+    struct source *top = &m->heap[0];
+    const struct spill_entry *entry = &top->entry;
     bool counts = m->revives ? !sdb__spill_is_forgotten(m->s, entry->seq)
                              : sdb__spill_counts(m->s, entry);
     bool same = m->pending.size &&
@@ -93,16 +113,19 @@ static sdb_status take(struct merging *m)
     if (same && !m->revives && MUTANT(older_spilled_operation_wins)) return SDB_OK;
     if (same && !m->revives && op_replaces(entry->op.code)) m->pending.size = 0;
     TRY(let_go(m));
+    if (!entry->at) TRY(sdb__spill_at(m->s, top->run, &top->place, &top->entry));
     if (entry->size > SPILL_LAST && op_replaces(entry->op.code)) { /* too large to be copied */
-        struct spill_entry large = *entry;
+        sdb_status status = sdb__spill_write(&m->writer, entry);
 
-        return sdb__spill_write(&m->writer, &large);
+        sdb__spill_rest(m->s, top->run);
+        return status;
     }
     m->held.size = 0;
     TRY(sdb__buffer_append(m->s->allocator, &m->held, entry->at, entry->size));
     m->pending = *entry;
     m->pending.at = m->held.data;
     m->pending.size = sdb__op_read(m->held.data, m->held.data + m->held.size, &m->pending.op);
+    sdb__spill_rest(m->s, top->run);
     return SDB_OK;
 }
 
@@ -113,10 +136,10 @@ static sdb_status run_all(struct merging *m, struct spill_run *runs, size_t coun
         sdb_status status;
 
         *source = (struct source){.run = &runs[i]};
-        status = sdb__spill_at(m->s, source->run, &source->place, &source->entry);
+        status = look(m, source);
         if (status == SDB_END) continue;
+        m->count++; /* also if it failed: its key is to be freed */
         TRY(status);
-        m->count++;
     }
     for (size_t i = m->count; i--;) sift(m, i);
     while (m->count) {
@@ -140,6 +163,7 @@ static sdb_status merge(struct merging *m, size_t count, struct spill_run *out)
     if (!m->heap) status = SDB_NOMEM;
     if (status == SDB_OK) status = run_all(m, s->runs + s->run_count - count, count);
     status = sdb__spill_write_end(&m->writer, status);
+    while (m->heap && m->count) sdb__buffer_done(s->allocator, &m->heap[--m->count].key);
     sdb__mem_free(s->allocator, m->heap);
     sdb__buffer_done(s->allocator, &m->held);
     if (status != SDB_OK) sdb__spill_run_done(s, out);

@@ -196,6 +196,13 @@ static sdb_status load(struct spill *s, struct spill_run *run, size_t block)
     return SDB_OK;
 }
 
+void sdb__spill_rest(struct spill *s, struct spill_run *run)
+{
+    if (run->bytes.capacity <= KEEP_MOST) return;
+    sdb__buffer_done(s->allocator, &run->bytes);
+    run->loaded = 0;
+}
+
 /* Operation number `i` of the loaded block. */
 static struct spill_entry entry_at(const struct spill_run *run, size_t i)
 {
@@ -215,9 +222,12 @@ static struct spill_entry entry_at(const struct spill_run *run, size_t i)
 sdb_status sdb__spill_at(struct spill *s, struct spill_run *run, struct spill_place *place,
                          struct spill_entry *out_entry)
 {
+    bool over;
+
     if (place->block == run->count) return SDB_END;
-    TRY(load(s, run, place->block));
-    if (place->op == run->ops) {
+    over = run->blocks[place->block].lone && place->op; /* it need not be read for that */
+    if (!over) TRY(load(s, run, place->block));
+    if (over || place->op == run->ops) {
         if (place->block + 1 == run->count) return SDB_END;
         TRY(load(s, run, place->block + 1));
         *place = (struct spill_place){place->block + 1, 0};
