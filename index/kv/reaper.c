@@ -127,7 +127,10 @@ static void begin_round(struct reaping *r, sdb_keyspace *keyspace)
     r->place.size = 0;
     r->next = UINT64_MAX;
     r->begun_ns = sdb__clock_now_ns();
+    /* A commit notes its expiries before it puts: none of it may be between the two. */
+    (void)pthread_mutex_lock(&keyspace->db->commit_lock);
     atomic_store(&keyspace->next_expiry, UINT64_MAX); /* who puts meanwhile lowers it again */
+    (void)pthread_mutex_unlock(&keyspace->db->commit_lock);
 }
 
 /* `whole`: all entries have been looked at. */
