@@ -16,7 +16,9 @@
 #include <string.h>
 #include <zdict.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
+#include "engine/base/bytes.h"
 #include "engine/base/mem.h"
 #include "engine/base/status.h"
 
@@ -55,8 +57,9 @@ sdb_status sdb__dictionary_new(const sdb_allocator *allocator, uint32_t number, 
         d->unpack = ZSTD_createDDict(bytes, size); /* NULL for no memory, and for nonsense */
         if (d->unpack && level) d->pack = ZSTD_createCDict(bytes, size, (int)level);
         if (!d->unpack || (level && !d->pack)) {
-            bool damaged = ZDICT_getDictID(bytes, size) != 0 &&
-                           ZDICT_isError(ZDICT_getDictHeaderSize(bytes, size));
+            size_t head = ZDICT_getDictHeaderSize(bytes, size);
+            bool damaged = get_u32(bytes) == ZSTD_MAGIC_DICTIONARY && ZDICT_isError(head) &&
+                           ZSTD_getErrorCode(head) != ZSTD_error_memory_allocation;
 
             sdb__dictionary_free(allocator, d);
             return damaged ? SDB_CORRUPT : SDB_NOMEM;
