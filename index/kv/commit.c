@@ -314,7 +314,8 @@ static sdb_status ready(sdb_db *db, const struct write_set *w, const struct read
 
     TRY(sdb__db_alive(db));
     TRY(validate(db, w, reads, snapshot));
-    if (atomic_load_explicit(&db->versions.bytes, memory_order_relaxed) + w->bytes > limit &&
+    if (!w->spill && /* of that it is seen what it would leave */
+        atomic_load_explicit(&db->versions.bytes, memory_order_relaxed) + w->bytes > limit &&
         atomic_load_explicit(&db->versions.count, memory_order_relaxed))
         return FAIL(SDB_LIMIT, "old versions for open snapshots already take %" PRIu64 " of "
                     "%" PRIu64 " bytes: end long-running readers, or raise version_bytes",
