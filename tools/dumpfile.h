@@ -18,18 +18,24 @@
 struct dump_writer {
     uint64_t entries;
     uint32_t keyspaces; /* announced and not yet begun */
+    bool expiries;
 };
 
-void dump_begin(struct dump_writer *writer, struct bytebuf *out, uint32_t keyspaces);
-void dump_keyspace(struct dump_writer *writer, struct bytebuf *out, const char *name);
-void dump_entry(struct dump_writer *writer, struct bytebuf *out, sdb_slice key, sdb_slice value);
+/* `expiries`: values may have one, or keyspaces a time to live. Older programs refuse the dump. */
+void dump_begin(struct dump_writer *writer, struct bytebuf *out, uint32_t keyspaces,
+                bool expiries);
+/* ttl_ms, and expiry_ms of an entry: 0 if there is none, or if the dump has no expiries. */
+void dump_keyspace(struct dump_writer *writer, struct bytebuf *out, const char *name,
+                   uint64_t ttl_ms);
+void dump_entry(struct dump_writer *writer, struct bytebuf *out, sdb_slice key, sdb_slice value,
+                uint64_t expiry_ms);
 void dump_end(struct dump_writer *writer, struct bytebuf *out);
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
 enum dump_answer {
-    DUMP_KEYSPACE, /* a keyspace begins: `name` */
-    DUMP_ENTRY,    /* `key` and `value`, borrowed until the next call */
+    DUMP_KEYSPACE, /* a keyspace begins: `name`, `ttl_ms` */
+    DUMP_ENTRY,    /* `key` and `value`, borrowed until the next call; `expiry_ms` */
     DUMP_END,      /* the dump is whole */
     DUMP_BAD,      /* this record is damaged and was passed over: `reason` */
     DUMP_FATAL     /* what follows cannot be told: `reason` */
@@ -43,8 +49,10 @@ struct dump_reader {
     uint64_t entries;   /* read well */
     bool begun, damaged;
     uint32_t names_seen;
+    bool expiries; /* of this dump: what has none lives for ever, whatever its keyspace says */
     char name[SDB_KEYSPACE_NAME_MAX + 1];
     sdb_slice key, value;
+    uint64_t ttl_ms, expiry_ms; /* 0: none */
     const char *reason; /* static storage */
     struct bytebuf payload, last_key;
     bool have_last_key;

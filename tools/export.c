@@ -38,6 +38,7 @@ struct export
     char separator;
     struct columns columns;
     struct dump_writer dump;
+    sdb_keyspace *keyspace; /* that is walked */
     struct bytebuf out; /* text on its way to the file */
     FILE *file;
     char *part; /* name of the unfinished file; NULL: written in place */
@@ -176,6 +177,19 @@ static int add_row(struct export *job, sdb_slice key, sdb_slice value)
     return STATUS_DONE;
 }
 
+static int add_record(struct export *job, sdb_slice key, sdb_slice value)
+{
+    uint64_t expiry_ms = 0;
+
+    if (job->dump.expiries) {
+        sdb_status status = sdb_expiry_get(job->txn, job->keyspace, key, &expiry_ms);
+
+        if (status != SDB_OK) return tool_fail_status(job->tool, status);
+    }
+    dump_entry(&job->dump, &job->out, key, value, expiry_ms);
+    return STATUS_DONE;
+}
+
 static int add_entry(struct export *job, sdb_slice key, sdb_slice value)
 {
     int done = STATUS_DONE;
@@ -184,7 +198,7 @@ static int add_entry(struct export *job, sdb_slice key, sdb_slice value)
     case FORMAT_CSV:
     case FORMAT_TSV: done = add_row(job, key, value); break;
     case FORMAT_LINES: done = add_line(job, key); break;
-    case FORMAT_DUMP: dump_entry(&job->dump, &job->out, key, value); break;
+    case FORMAT_DUMP: done = add_record(job, key, value); break;
     default:
         if (args_has(job->args, OPTION_DOCUMENTS))
             done = add_document(job, key, value);
@@ -209,6 +223,7 @@ static int walk(struct export *job, sdb_keyspace *keyspace, bool values, entry_f
     int done = STATUS_DONE;
 
     if (status != SDB_OK) return tool_fail_status(job->tool, status);
+    job->keyspace = keyspace;
     for (uint64_t count = 0; !done; count++) {
         if (count % POLL == 0) {
             if (tool_interrupted()) done = tool_fail(job->tool, "interrupted");
@@ -246,6 +261,26 @@ static void add_header(struct export *job)
     bytebuf_add_byte(&job->out, '\n');
 }
 
+static int begin_dump(struct export *job, uint32_t keyspaces)
+{
+    sdb_stats stats = {.size = sizeof stats};
+    sdb_status status = sdb_stat(job->db, &stats);
+
+    if (status != SDB_OK) return tool_fail_status(job->tool, status);
+    dump_begin(&job->dump, &job->out, keyspaces, stats.expiring_keyspaces > 0);
+    return STATUS_DONE;
+}
+
+static int begin_keyspace(struct export *job, sdb_keyspace *keyspace, const char *name)
+{
+    uint64_t ttl_ms;
+    sdb_status status = sdb_keyspace_ttl(keyspace, &ttl_ms);
+
+    if (status != SDB_OK) return tool_fail_status(job->tool, status);
+    dump_keyspace(&job->dump, &job->out, name, ttl_ms);
+    return STATUS_DONE;
+}
+
 static int export_one(struct export *job, const char *name)
 {
     bool table = job->format == FORMAT_CSV || job->format == FORMAT_TSV;
@@ -261,8 +296,9 @@ static int export_one(struct export *job, const char *name)
     if (done) return done;
     if (table && !args_has(job->args, OPTION_NO_HEADER)) add_header(job);
     if (job->format == FORMAT_DUMP) {
-        dump_begin(&job->dump, &job->out, 1);
-        dump_keyspace(&job->dump, &job->out, name);
+        done = begin_dump(job, 1);
+        if (!done) done = begin_keyspace(job, keyspace, name);
+        if (done) return done;
     }
     done = walk(job, keyspace, job->format != FORMAT_LINES, add_entry);
     if (job->format == FORMAT_DUMP) dump_end(&job->dump, &job->out);
@@ -294,14 +330,13 @@ static int export_all(struct export *job)
     }
     if (status < 0) done = tool_fail_status(job->tool, status);
     if (!done) done = open_target(job);
-    if (!done) dump_begin(&job->dump, &job->out, count);
+    if (!done) done = begin_dump(job, count);
     for (uint32_t i = 0; i < count && !done; i++) {
         sdb_keyspace *keyspace;
 
         done = data_keyspace(job->tool, job->db, names[i], &keyspace);
-        if (done) break;
-        dump_keyspace(&job->dump, &job->out, names[i]);
-        done = walk(job, keyspace, true, add_entry);
+        if (!done) done = begin_keyspace(job, keyspace, names[i]);
+        if (!done) done = walk(job, keyspace, true, add_entry);
     }
     free(names);
     dump_end(&job->dump, &job->out);

@@ -128,14 +128,16 @@ static int remember_made(struct import *job, const char *name)
     return STATUS_DONE;
 }
 
-/* Goes on with the keyspace `name`, and makes it if need be. */
-static int enter_keyspace(struct import *job, const char *name)
+/* Goes on with the keyspace `name`, and makes it if need be, with what the dump says of it. */
+static int enter_keyspace(struct import *job, const char *name, uint64_t ttl_ms)
 {
     sdb_status status = sdb_keyspace_open(job->db, name, SDB_KEYSPACE_MUST_EXIST, &job->keyspace);
+    struct sdb_keyspace_options how = job->how;
 
     if (status == SDB_NOTFOUND) {
         if (remember_made(job, name)) return STATUS_FAILED;
-        status = sdb_keyspace_make(job->db, name, &job->how, &job->keyspace);
+        if (ttl_ms) how.ttl_ms = ttl_ms;
+        status = sdb_keyspace_make(job->db, name, &how, &job->keyspace);
     }
     return status == SDB_OK ? STATUS_DONE : tool_fail_status(job->tool, status);
 }
@@ -151,6 +153,15 @@ static void drop_made(struct import *job)
         if (status == SDB_OK) status = sdb_keyspace_drop(keyspace);
         if (status < 0) (void)tool_fail_status(job->tool, status);
     }
+}
+
+/* A keyspace that the import has made under a name of its own is else what the dump says. */
+static int take_ttl(struct import *job, uint64_t ttl_ms)
+{
+    sdb_status status = SDB_OK;
+
+    if (ttl_ms && job->made_count) status = sdb_keyspace_set_ttl(job->keyspace, ttl_ms);
+    return status == SDB_OK ? STATUS_DONE : tool_fail_status(job->tool, status);
 }
 
 /* ---- the two passes ----------------------------------------------------------------------- */
@@ -217,7 +228,10 @@ static int put_row(struct import *job, const struct row *row)
     sdb_status status = SDB_OK;
 
     if (!job->txn) status = sdb_txn_begin(job->db, SDB_TXN_BATCH, &job->txn);
-    if (status == SDB_OK) status = sdb_put(job->txn, job->keyspace, row->key, row->value);
+    if (status == SDB_OK && row->has_expiry)
+        status = sdb_put_expiring(job->txn, job->keyspace, row->key, row->value, row->expiry_ms);
+    else if (status == SDB_OK)
+        status = sdb_put(job->txn, job->keyspace, row->key, row->value);
     if (status == SDB_OK) {
         job->put++;
         job->bytes += row->key.size + row->value.size;
@@ -234,7 +248,7 @@ static int load(struct import *job)
 {
     enum rows_answer answer;
     struct row row;
-    int done = job->name ? enter_keyspace(job, job->name) : STATUS_DONE;
+    int done = job->name ? enter_keyspace(job, job->name, 0) : STATUS_DONE;
 
     progress_begin(&job->progress, "importing", PROGRESS_BYTES);
     for (uint64_t count = 1; !done; count++) {
@@ -246,8 +260,9 @@ static int load(struct import *job)
         if (answer == ROWS_BAD) note_bad(job);
         if (answer == ROWS_ROW) done = put_row(job, &row);
         if (answer == ROWS_KEYSPACE) done = check_dump(job);
-        if (answer == ROWS_KEYSPACE && !done && !job->name)
-            done = enter_keyspace(job, row.keyspace);
+        if (answer == ROWS_KEYSPACE && !done)
+            done = job->name ? take_ttl(job, row.ttl_ms)
+                             : enter_keyspace(job, row.keyspace, row.ttl_ms);
         if (count % POLL) continue;
         if (!done && tool_interrupted()) return interrupted(job);
         progress_at(&job->progress, source_position(&job->rows.source), job->rows.source.size);

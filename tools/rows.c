@@ -236,6 +236,9 @@ static enum rows_answer dump_next(struct rows *rows, struct row *out_row)
     out_row->keyspace = dump->name;
     out_row->key = dump->key;
     out_row->value = dump->value;
+    out_row->has_expiry = dump->expiries;
+    out_row->expiry_ms = dump->expiry_ms;
+    out_row->ttl_ms = dump->ttl_ms;
     switch (answer) {
     case DUMP_KEYSPACE: return ROWS_KEYSPACE;
     case DUMP_ENTRY: return ROWS_ROW;
@@ -284,7 +287,7 @@ enum rows_answer rows_next(struct rows *rows, struct row *out_row)
 {
     enum rows_answer answer;
 
-    out_row->keyspace = NULL;
+    *out_row = (struct row){.keyspace = NULL};
     if (!rows->begun && rows->config.format != FORMAT_DUMP) source_skip_mark(&rows->source);
     switch (rows->config.format) {
     case FORMAT_CSV:

@@ -37,6 +37,9 @@ struct rows_config {
 struct row {
     sdb_slice key, value; /* borrowed until the next call */
     const char *keyspace; /* of a dump; otherwise NULL */
+    bool has_expiry;      /* of a dump with expiries: expiry_ms counts, 0 for ever */
+    uint64_t expiry_ms;
+    uint64_t ttl_ms; /* of the keyspace that begins; 0: none */
 };
 
 enum rows_answer {

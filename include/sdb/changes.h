@@ -45,7 +45,9 @@ typedef enum sdb_change_kind {
 /*
  * One operation of a commit. Of several on one key in a transaction only the last is there. A value
  * that has expired when it is told is told as SDB_CHANGE_DEL; that expired values are removed from
- * the file is not told: whoever keeps what is put keeps its time_ms, too.
+ * the file is not told: whoever keeps what is put keeps its time_ms, too. A merge onto a value that
+ * had not expired when it was committed and has when it is told meets nothing in a copy that is so
+ * late: where values that expire are merged, follow closely, or read them anew.
  */
 typedef struct sdb_change {
     sdb_change_kind kind;

@@ -158,7 +158,7 @@ SDB_MUST_USE sdb_status sdb__writes_rollback(struct write_set *w, uint64_t seria
 
 /* Bytes of memory that the set takes, and would take while it is spilled. */
 uint64_t sdb__writes_memory(const struct write_set *w);
-/* Spills all that is in memory. On failure it is still there. */
+/* Spills all that is in memory. On failure it is still there, or in one run more than need be. */
 SDB_MUST_USE sdb_status sdb__writes_spill(struct write_set *w);
 /* Empties chunks and index. */
 void sdb__writes_empty(struct write_set *w);

@@ -47,8 +47,11 @@ static size_t list(const struct write_set *w, struct placed *placed)
 /* True when the next one of the list replaces an operation for good. */
 static bool is_replaced(const struct write_set *w, const struct placed *p, size_t left)
 {
-    return left > 1 && w->mark_count == 0 && sdb__placed_same_key(p, p + 1) &&
-           op_replaces((enum op_code)(*p[1].at & ~OP_SUPERSEDED));
+    struct op next;
+
+    if (left < 2 || w->mark_count || !sdb__placed_same_key(p, p + 1)) return false;
+    (void)sdb__op_read(p[1].at, p[1].at + p[1].size, &next);
+    return op_replaces(next.code);
 }
 
 /* Writes an operation as one that is not superseded; whether it counts will be found out anew. */

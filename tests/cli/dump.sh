@@ -34,6 +34,25 @@ is "$(bytes 94 12)" 030000000800000000000000 "the end"
 is "$(bytes 110 8)" 0100000000000000 "which counts 1 entry"
 is "$(wc -c <one.dump | tr -d ' ')" 122 "and nothing follows"
 
+# ---- expiries -----------------------------------------------------------------------------------
+run "$sdb" e.sdb "create sessions --ttl 1h"
+run "$sdb" kv put e.sdb sessions s1 on
+run "$sdb" kv put --ttl 2h e.sdb sessions s2 on
+run "$sdb" kv put e.sdb plain for ever
+run "$sdb" export e.sdb e.dump
+is "$(od -An -v -tx1 -j 8 -N 4 e.dump | tr -d ' ')" 02000000 "with expiries it is version 2"
+run "$sdb" import f.sdb e.dump
+is "$status" 0 "comes back"
+run "$sdb" export f.sdb f.dump
+ok "and is the same dump again" cmp -s e.dump f.dump
+run "$sdb" export e.sdb sessions s.dump
+run "$sdb" import f.sdb other s.dump
+run "$sdb" kv ttl f.sdb other s2
+like "$status:$out" "0:[0-9]*" "an expiry goes into a keyspace of another name"
+run "$sdb" kv put f.sdb other s3 on
+run "$sdb" kv ttl f.sdb other s3
+like "$out" "[0-9]*" "with the time to live of the keyspace"
+
 # ---- one keyspace -------------------------------------------------------------------------------
 run "$sdb" import t.sdb renamed one.dump
 run "$sdb" kv get t.sdb renamed 17

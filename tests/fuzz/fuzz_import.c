@@ -93,7 +93,7 @@ static struct outcome read_all(struct rows *rows, size_t size, struct bytebuf *c
     for (uint64_t calls = 0;; calls++) {
         MUST(calls <= size + 2);
         outcome.end = rows_next(rows, &row);
-        if (first && copy) dump_begin(&writer, copy, rows->dump.keyspaces);
+        if (first && copy) dump_begin(&writer, copy, rows->dump.keyspaces, rows->dump.expiries);
         first = false;
         if (outcome.end == ROWS_END || outcome.end == ROWS_FATAL) break;
         if (outcome.end == ROWS_BAD) {
@@ -102,14 +102,14 @@ static struct outcome read_all(struct rows *rows, size_t size, struct bytebuf *c
         }
         if (outcome.end == ROWS_KEYSPACE) {
             digest(&outcome, row.keyspace, strlen(row.keyspace));
-            if (copy) dump_keyspace(&writer, copy, row.keyspace);
+            if (copy) dump_keyspace(&writer, copy, row.keyspace, row.ttl_ms);
         }
         if (outcome.end == ROWS_ROW) {
             outcome.rows++;
             judge_row(&rows->config, &row);
             digest(&outcome, row.key.data, row.key.size);
             digest(&outcome, row.value.data, row.value.size);
-            if (copy) dump_entry(&writer, copy, row.key, row.value);
+            if (copy) dump_entry(&writer, copy, row.key, row.value, row.expiry_ms);
         }
     }
     if (copy) dump_end(&writer, copy);

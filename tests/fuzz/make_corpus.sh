@@ -40,6 +40,11 @@ seed fuzz_import jsonl-key 14 <documents
 seed fuzz_import jsonl-key-value 40 <documents
 seed fuzz_import lines 3 <words
 seed fuzz_import dump 4 <all.dump
+"$sdb" e.sdb "create t --ttl 3650d"
+"$sdb" kv put e.sdb s a 1
+"$sdb" kv put --ttl 3650d e.sdb t b 2
+"$sdb" export e.sdb expiries.dump >/dev/null
+seed fuzz_import dump-expiries 4 <expiries.dump
 
 # ---- histories ----------------------------------------------------------------------------------
 # event PROCESS TYPE F VALUE
