@@ -32,7 +32,6 @@ struct remains {
     size_t offset; /* in *piece */
     uint64_t left; /* bytes */
     bool begun;
-    bool bulk; /* written, not stored: the kernel need not fetch what is overwritten whole */
 };
 
 /* Payload of the next record, given the segment's room; 0: nothing more goes into this segment. */
@@ -142,13 +141,17 @@ static sdb_status make_room_locked(struct wal *wal, size_t need)
     }
 }
 
-/* Stores a sealed record, which stands in the buffer, through the map if that is possible. */
-static bool store_locked(struct wal *wal, bool bulk, size_t offset, size_t bytes)
+/*
+ * Stores a sealed record, which stands in the buffer, through the map if that is possible. A large
+ * one is written, and so is what comes behind it: the kernel need not fetch what is overwritten
+ * whole.
+ */
+static bool store_locked(struct wal *wal, size_t offset, size_t bytes)
 {
     const struct wal_buffer *buffer = &wal->buffers[wal->active];
     uint8_t *place;
 
-    if (!wal->mapping || bulk) return false;
+    if (!wal->mapping || bytes > WAL_STORE_MOST) return false;
     if (wal->written != wal->position && !MUTANT(map_overtakes_the_buffer)) return false;
     place = sdb__wal_map_locked(wal, offset, bytes);
     if (!place) return false;
@@ -161,7 +164,7 @@ static bool store_locked(struct wal *wal, bool bulk, size_t offset, size_t bytes
 }
 
 /* Seals the record whose payload stands in the buffer, and moves the position behind it. */
-static void put_locked(struct wal *wal, size_t payload, enum wal_kind kind, bool bulk)
+static void put_locked(struct wal *wal, size_t payload, enum wal_kind kind)
 {
     struct wal_buffer *buffer = &wal->buffers[wal->active];
     struct wal_segment *segment = wal->current;
@@ -175,7 +178,7 @@ static void put_locked(struct wal *wal, size_t payload, enum wal_kind kind, bool
 
     assert(offset + bytes <= segment->file_bytes);
     wal->stats.records++;
-    if (store_locked(wal, bulk, (size_t)offset, bytes)) return;
+    if (store_locked(wal, (size_t)offset, bytes)) return;
     if (!run || run->segment != segment) {
         assert(buffer->run_count < WAL_RUNS);
         run = &buffer->runs[buffer->run_count++];
@@ -214,7 +217,7 @@ static sdb_status next_segment_locked(struct wal *wal)
     assert(next);
     if (wal_segment_end(wal->current) - wal->position >= WAL_RECORD_HEADER) {
         TRY(make_room_locked(wal, WAL_RECORD_HEADER));
-        put_locked(wal, 0, WAL_KIND_CLOSE, false);
+        put_locked(wal, 0, WAL_KIND_CLOSE);
     }
     wal->current = next;
     wal->position = next->first_lsn;
@@ -222,19 +225,24 @@ static sdb_status next_segment_locked(struct wal *wal)
     return SDB_OK;
 }
 
+/* The payload of the body's next record; leaves the segment if nothing more goes into it. */
+static sdb_status next_cut_locked(struct wal *wal, uint64_t left, size_t *out_payload)
+{
+    *out_payload = cut(wal_segment_end(wal->current) - wal->position, left);
+    if (*out_payload) return SDB_OK;
+    TRY(next_segment_locked(wal));
+    *out_payload = cut(wal_segment_end(wal->current) - wal->position, left);
+    return SDB_OK;
+}
+
 /* Appends the next record of a body. */
 static sdb_status append_record_locked(struct wal *wal, struct remains *r)
 {
-    uint64_t room = wal_segment_end(wal->current) - wal->position;
-    size_t payload = cut(room, r->left);
     enum wal_kind kind;
+    size_t payload;
     bool last;
 
-    if (payload == 0) {
-        TRY(next_segment_locked(wal));
-        room = wal_segment_end(wal->current) - wal->position;
-        payload = cut(room, r->left);
-    }
+    TRY(next_cut_locked(wal, r->left, &payload));
     TRY(make_room_locked(wal, wal_record_bytes(payload)));
     last = payload == r->left;
     kind = r->begun ? (last ? WAL_KIND_LAST : WAL_KIND_MIDDLE)
@@ -242,7 +250,7 @@ static sdb_status append_record_locked(struct wal *wal, struct remains *r)
     copy_payload(wal->buffers[wal->active].data + wal->buffers[wal->active].used +
                      WAL_RECORD_HEADER,
                  r, payload);
-    put_locked(wal, payload, kind, r->bulk);
+    put_locked(wal, payload, kind);
     r->begun = true;
     if (last) atomic_store_explicit(&wal->end, wal->position, memory_order_release);
     return SDB_OK;
@@ -259,7 +267,6 @@ sdb_status sdb__wal_append(struct wal *wal, const struct wal_piece *pieces, size
             return FAIL(SDB_LIMIT, "a log body is larger than 2^64 bytes");
     }
     if (r.left == 0) return FAIL(SDB_INVALID, "a log body needs at least one byte");
-    r.bulk = wal_record_bytes(r.left) > WAL_STORE_MOST;
     pthread_mutex_lock(&wal->mutex);
     status = reserve_locked(wal, r.left);
     while (status == SDB_OK && r.left) status = append_record_locked(wal, &r);
@@ -268,21 +275,11 @@ sdb_status sdb__wal_append(struct wal *wal, const struct wal_piece *pieces, size
     return status;
 }
 
-/* The payload of the body's next record; leaves the segment if nothing more goes into it. */
-static sdb_status next_cut_locked(struct wal *wal, uint64_t left, size_t *out_payload)
-{
-    *out_payload = cut(wal_segment_end(wal->current) - wal->position, left);
-    if (*out_payload) return SDB_OK;
-    TRY(next_segment_locked(wal));
-    *out_payload = cut(wal_segment_end(wal->current) - wal->position, left);
-    return SDB_OK;
-}
-
 sdb_status sdb__wal_append_from(struct wal *wal, uint64_t size, wal_give_fn give, void *context,
                                 uint64_t *out_end)
 {
     struct wal_piece piece = {sdb__mem_alloc(wal->allocator, WAL_RECORD_MAX), 0};
-    struct remains r = {.left = size, .bulk = true};
+    struct remains r = {.left = size};
     sdb_status status;
 
     if (!piece.data) return SDB_NOMEM;
