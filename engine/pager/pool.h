@@ -64,8 +64,8 @@ struct pager {
     pthread_mutex_t pool_lock;
     uint32_t *free_frames; /* free_count of them; at the end of the array the retired ones */
     uint32_t free_count;
-    _Atomic uint32_t retired; /* frames given up, for the memory of the page map and what is lent */
-    uint64_t lent_bytes;      /* of the budget, to pagers of kept checkpoints */
+    _Atomic uint32_t retired; /* frames given up, for the page map's memory and what is lent */
+    uint64_t lent_bytes;      /* of the budget: sdb__pager_lend */
     _Atomic uint64_t other_bytes; /* memory beside frames that counts as cache; under map_lock */
     struct policy *policy;  /* of the frames that are not free */
     uint32_t unfolded;      /* victims since the policy last took the counters over */

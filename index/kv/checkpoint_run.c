@@ -19,6 +19,8 @@
 #include "engine/base/status.h"
 #include "index/kv/database.h"
 
+enum { GIVE_BACK_MOST = 256 * 1024 * 1024 }; /* bytes of holes that a checkpoint makes */
+
 /* Whether a snapshot may be made, or dropped. */
 static sdb_status judge(sdb_db *db, enum checkpoint_kind kind, const char *name)
 {
@@ -36,7 +38,6 @@ static sdb_status write_cut(sdb_db *db, enum checkpoint_kind kind, const char *n
     if (kind == CHECKPOINT_LET_GO) return sdb__pager_let_go(db->pager, name);
     return SDB_OK;
 }
-enum { GIVE_BACK_MOST = 256 * 1024 * 1024 }; /* bytes of holes that a checkpoint makes */
 
 /* Cuts, writes and finishes. Under checkpoint_lock. */
 static sdb_status run_checkpoint(sdb_db *db, enum checkpoint_kind kind, const char *name)

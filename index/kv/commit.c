@@ -103,17 +103,19 @@ struct validating {
     sdb_db *db;
     const struct read_set *reads;
     const struct snapshot *snapshot; /* NULL: nothing was committed since */
+    uint64_t keys; /* of those so far, as readers that come in between ask; UINT64_MAX: all */
 };
 
 /* Refuses an operation that does not fit what was committed meanwhile. */
 static sdb_status validate_op(void *context, const struct op *op)
 {
-    const struct validating *v = context;
+    struct validating *v = context;
     sdb_db *db = v->db;
     const struct read_set *reads = v->reads;
     const struct snapshot *snapshot = v->snapshot;
     sdb_keyspace *keyspace = sdb__keyspace_by_id(db, op->keyspace);
 
+    if (v->keys != UINT64_MAX) v->keys |= sdb__snapshot_key(op->keyspace, op->key);
     if (op->code == OP_MAKE) { /* the name may have been taken while we waited for the lock */
         for (size_t i = 0; i < db->keyspace_count; i++) {
             const sdb_keyspace *k = db->keyspaces[i];
@@ -167,13 +169,15 @@ static sdb_status validate_reads(sdb_db *db, const struct read_set *reads, uint6
 }
 
 static sdb_status validate(sdb_db *db, const struct write_set *w, const struct read_set *reads,
-                           const struct snapshot *snapshot)
+                           const struct snapshot *snapshot, uint64_t *out_keys)
 {
-    struct validating v = {db, reads, snapshot};
+    struct validating v = {db, reads, snapshot, w->count <= KEYS_TOLD ? 0 : UINT64_MAX};
 
     if (snapshot && snapshot->commit == db->last_commit) v.snapshot = NULL;
     if (v.snapshot && reads && reads->active) TRY(validate_reads(db, reads, snapshot->commit));
-    return each_op(w, validate_op, &v);
+    TRY(each_op(w, validate_op, &v));
+    *out_keys = v.keys;
+    return SDB_OK;
 }
 
 /* Makes the log. Under checkpoint_lock and commit_lock, for it writes a superblock. */
@@ -308,12 +312,13 @@ struct outcome {
 
 /* Step 2: everything that may refuse. */
 static sdb_status ready(sdb_db *db, const struct write_set *w, const struct read_set *reads,
-                        const struct snapshot *snapshot, struct outcome *merged)
+                        const struct snapshot *snapshot, struct outcome *merged,
+                        uint64_t *out_keys)
 {
     uint64_t limit = db->options.version_bytes;
 
     TRY(sdb__db_alive(db));
-    TRY(validate(db, w, reads, snapshot));
+    TRY(validate(db, w, reads, snapshot, out_keys));
     if (!w->spill && /* of that it is seen what it would leave */
         atomic_load_explicit(&db->versions.bytes, memory_order_relaxed) + w->bytes > limit &&
         atomic_load_explicit(&db->versions.count, memory_order_relaxed))
@@ -353,24 +358,6 @@ static sdb_status apply_in_order(sdb_db *db, const struct write_set *w, uint64_t
     return status == SDB_END ? SDB_OK : status;
 }
 
-/* The keys of a small write set, as readers that come in between ask for them. */
-static uint64_t keys_of(const struct write_set *w)
-{
-    uint64_t keys = 0;
-
-    if (w->count > KEYS_TOLD) return UINT64_MAX;
-    for (const struct write_chunk *chunk = w->first; chunk; chunk = chunk->next) {
-        const uint8_t *at = chunk->data, *end = at + chunk->used;
-        struct op op;
-
-        while (at < end) {
-            at += sdb__op_read(at, end, &op);
-            keys |= sdb__snapshot_key(op.keyspace, op.key);
-        }
-    }
-    return keys;
-}
-
 /* The log has the merges; what they come to is applied instead. */
 static void hide_merges(struct write_set *w)
 {
@@ -378,14 +365,17 @@ static void hide_merges(struct write_set *w)
         sdb__merge_hide(chunk->data, chunk->used);
 }
 
-/* Step 4. `keep`, for a write set that needs_ready: whether it must leave versions. */
-static sdb_status change(sdb_db *db, struct write_set *w, uint64_t commit,
+/*
+ * Step 4. `keys`: what validate found. `keep`, for a write set that needs_ready: whether it must
+ * leave versions.
+ */
+static sdb_status change(sdb_db *db, struct write_set *w, uint64_t commit, uint64_t keys,
                          struct prepared *prepared, struct outcome *merged, bool keep)
 {
     bool large = w->count > QUIET_MOST && !w->spill;
     sdb_status status;
 
-    if (!needs_ready(w)) keep = sdb__snapshot_apply(db, w->count, keys_of(w));
+    if (!needs_ready(w)) keep = sdb__snapshot_apply(db, w->count, keys);
     if (w->merges && !w->spill) hide_merges(w);
     status = large ? sdb__apply_sorted(db, w, commit, keep) : SDB_END;
     if (status == SDB_END) status = apply_in_order(db, w, commit, prepared, keep);
@@ -428,7 +418,7 @@ sdb_status sdb__commit(sdb_db *db, struct write_set *w, const struct read_set *r
 {
     struct prepared prepared = {0};
     struct outcome merged = {.puts = {.allocator = db->allocator}};
-    uint64_t lsn = 0;
+    uint64_t lsn = 0, keys = 0;
     bool keep = false;
     sdb_status status = w->spill ? sdb__db_alive(db) : SDB_OK;
 
@@ -438,13 +428,13 @@ sdb_status sdb__commit(sdb_db *db, struct write_set *w, const struct read_set *r
     if (status == SDB_OK) status = prepare(db, w, &prepared);
     (void)pthread_mutex_lock(&db->commit_lock);
     db->commit_ms = sdb__db_now_ms(db);
-    if (status == SDB_OK) status = ready(db, w, reads, snapshot, &merged);
+    if (status == SDB_OK) status = ready(db, w, reads, snapshot, &merged, &keys);
     if (snapshot) sdb__snapshot_close(db, snapshot);
     if (status == SDB_OK && needs_ready(w)) status = sdb__ready_versions(db, w, &keep);
     if (status == SDB_OK) {
         status = append(db, w, db->last_commit + 1, &lsn);
         if (status == SDB_OK || MUTANT(applied_though_not_logged))
-            status = change(db, w, db->last_commit + 1, &prepared, &merged, keep);
+            status = change(db, w, db->last_commit + 1, keys, &prepared, &merged, keep);
         else if (needs_ready(w))
             sdb__snapshot_publish(db, db->last_commit);
     }
