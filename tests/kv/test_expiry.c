@@ -23,9 +23,9 @@ static uint64_t tell_time(void)
     return atomic_load(&clock_ms);
 }
 
-static void open_again(void)
+static void use(sdb_db *opened)
 {
-    db = kv_open(io, &options);
+    db = opened;
     sdb__db_set_clock(db, tell_time);
     keyspace = kv_keyspace(db, "a");
 }
@@ -38,7 +38,7 @@ static void setup(void)
     options = kv_options(4096);
     options.allocator = &allocator;
     atomic_store(&clock_ms, START);
-    open_again();
+    use(kv_open(io, &options));
 }
 
 static void teardown(void)
@@ -53,9 +53,7 @@ static void teardown(void)
 /* The power fails, and the log is replayed. */
 static void lose_power(void)
 {
-    OK(sdb__sim_restart(io, 0));
-    (void)!sdb_close(db);
-    open_again();
+    use(kv_lose_power(io, &options, db));
 }
 
 static void put_until(const char *key, const char *value, uint64_t expiry)
@@ -502,7 +500,7 @@ START_TEST(removal_goes_on_after_a_restart_and_in_every_keyspace)
     OK(sdb_put_expiring(NULL, third, TEXT("y"), TEXT("1"), START + 3));
     OK(sdb_keyspace_drop(third));
     OK(sdb_close(db));
-    open_again();
+    use(kv_open(io, &options));
     ck_assert_uint_eq(expire(0), 0);
     atomic_store(&clock_ms, START + 2);
     ck_assert_uint_eq(expire(0), 2);
