@@ -43,7 +43,7 @@ for test in "$@"; do
     elif test "$bad" -ne 0; then
         echo "failed: $test: $bad"
         # What they say: the claims that do not hold, with what follows them, and Check's lines.
-        grep -E -A 12 '^not ok |^[^ ]+:[0-9]+:[FE]:' "$log" | cut -c 1-200 | head -n 60 |
+        grep -E -A 40 '^not ok |^[^ ]+:[0-9]+:[FE]:' "$log" | cut -c 1-200 | head -n 120 |
             sed 's/^/   | /'
     fi
     passed=$((passed + good))

@@ -16,6 +16,14 @@ echo 'leak:wcsdup' >suppressions
 LSAN_OPTIONS=suppressions=$work/suppressions:print_suppressions=0
 export LSAN_OPTIONS
 
+# on_terminal FILE: the shell on FILE, on a terminal of its own. `exec`, since the shell that script(1)
+# starts takes Ctrl-C too, and some shells then end with 130 whatever the command ended with.
+on_terminal()
+{
+    script -qec "exec '$sdb' $1" /dev/null
+    echo "left with $?"
+}
+
 # typed FILE KEYS…: types each of KEYS (as printf %b has it) with a pause; what came is in $out.
 typed()
 {
@@ -38,7 +46,7 @@ typed()
             sleep 0.1
             waited=$((waited + 1))
         done
-    } | { script -qec "'$sdb' $file" /dev/null; echo "left with $?"; } >.out 2>&1
+    } | on_terminal "$file" >.out 2>&1
     out=$(tr -d '\r' <.out)
 }
 
@@ -75,7 +83,7 @@ case $out in
         sleep 0.5
         printf 'get users alice\n.quit\n'
         until grep -q 'left with' .out; do sleep 0.1; done
-    } | { script -qec "'$sdb' t.sdb" /dev/null; echo "left with $?"; } | {
+    } | on_terminal t.sdb | {
         head -c 65536
         : >halfway
         until test -e go_on; do sleep 0.1; done

@@ -53,10 +53,10 @@ tap_claim()
     return "$1"
 }
 
-# tap_show LABEL TEXT: a diagnostic, each line behind "# "
+# tap_show LABEL TEXT: a diagnostic, each line behind "# "; of a long text the last lines
 tap_show()
 {
-    printf '%s\n' "$2" | sed "s/^/#   $1: /"
+    printf '%s\n' "$2" | tail -n 30 | sed "s/^/#   $1: /"
 }
 
 run()
