@@ -57,6 +57,7 @@ static const struct {
     [OPTION_CACHE] = {"cache", "SIZE", "memory for pages, as 64M or 2G (default 256M)"},
     [OPTION_TXN_MEMORY] = {"txn-memory", "SIZE",
                            "of a transaction; more goes into the file (default 64M)"},
+    [OPTION_LOG_COMPRESSION] = {"log-compression", "none|lz4", "of commits in the log"},
     [OPTION_PAGE_SIZE] = {"page-size", "SIZE", "of a new database: 4K to 64K (default 8K)"},
     [OPTION_READONLY] = {"readonly", NULL, "change nothing; fails if a crash left work to recover"},
     [OPTION_DISCARD_LOG] = {"discard-log", NULL,
@@ -231,6 +232,7 @@ static int take_size(const struct tool *tool, const struct args *args, enum opti
 int args_opening(struct tool *tool, const struct args *args)
 {
     static const char *const levels[] = {"full", "group", "none", NULL};
+    static const char *const packings[] = {"none", "lz4", NULL};
     static const char *const backends[] = {"auto", "io_uring", "posix", NULL};
     sdb_options *options = &tool->options;
     uint64_t page_size = 0;
@@ -245,6 +247,11 @@ int args_opening(struct tool *tool, const struct args *args)
         choice = one_of(tool, args, OPTION_BACKEND, backends);
         if (choice < 0) return STATUS_MISUSED;
         options->backend = (sdb_backend)choice;
+    }
+    if (args_has(args, OPTION_LOG_COMPRESSION)) {
+        choice = one_of(tool, args, OPTION_LOG_COMPRESSION, packings);
+        if (choice < 0) return STATUS_MISUSED;
+        options->log_compression = (sdb_compression)choice;
     }
     if (take_size(tool, args, OPTION_CACHE, &options->cache_bytes)) return STATUS_MISUSED;
     if (take_size(tool, args, OPTION_TXN_MEMORY, &options->txn_memory_bytes))

@@ -56,6 +56,7 @@ enum option_id {
     OPTION_DURABILITY,
     OPTION_CACHE,
     OPTION_TXN_MEMORY,
+    OPTION_LOG_COMPRESSION,
     OPTION_PAGE_SIZE,
     OPTION_READONLY,
     OPTION_DISCARD_LOG,
@@ -73,8 +74,9 @@ enum option_id {
 #define ACCEPT(id) ((uint64_t)1 << OPTION_##id)
 /* How a database is opened. */
 #define ACCEPT_OPENING                                                                             \
-    (ACCEPT(DURABILITY) | ACCEPT(CACHE) | ACCEPT(TXN_MEMORY) | ACCEPT(PAGE_SIZE) |                 \
-     ACCEPT(READONLY) | ACCEPT(DISCARD_LOG) | ACCEPT(BACKEND) | ACCEPT(ARCHIVE))
+    (ACCEPT(DURABILITY) | ACCEPT(CACHE) | ACCEPT(TXN_MEMORY) | ACCEPT(LOG_COMPRESSION) |           \
+     ACCEPT(PAGE_SIZE) | ACCEPT(READONLY) | ACCEPT(DISCARD_LOG) | ACCEPT(BACKEND) |                \
+     ACCEPT(ARCHIVE))
 /* The same for what makes no database. */
 #define ACCEPT_READING (ACCEPT_OPENING & ~ACCEPT(PAGE_SIZE))
 #define ACCEPT_RANGE   (ACCEPT(PREFIX) | ACCEPT(FROM) | ACCEPT(TO))

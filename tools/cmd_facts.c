@@ -163,6 +163,8 @@ static const struct fact facts[] = {
     FACT(conflicts, "conflicts", UNIT_NUMBER),
     FACT(log_records, "log records", UNIT_NUMBER),
     FACT(log_batches, "log writes", UNIT_NUMBER),
+    FACT(log_body_bytes, "log, uncompressed", UNIT_BYTES),
+    FACT(log_written_bytes, "log, written", UNIT_BYTES),
     FACT(checkpoints, "checkpoints", UNIT_NUMBER),
     FACT(last_checkpoint_ms, "last checkpoint", UNIT_MS),
     FACT(open_snapshots, "open snapshots", UNIT_NUMBER),

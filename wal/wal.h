@@ -15,13 +15,15 @@
  * and the answer is SDB_CORRUPT.
  *
  * Bytes (all little-endian; docs/format/log.md has the same table)
- *   segment file  WAL_SEGMENT_HEADER bytes: magic "sdb log\n" 8, format u32 = 1, reserved u32,
+ *   segment file  WAL_SEGMENT_HEADER bytes: magic "sdb log\n" 8, format u32 = 1 (2: records may be
+ *                 packed), reserved u32,
  *                 database id 16, log id u64, segment number u64 (from 1), first LSN u64, file size
  *                 u64, zeros, and in the last 8 bytes the digest of all before; then records.
  *                 Named by the segment number, 16 hexadecimal digits, ".log".
- *   record        payload size u32, durable_back u32, kind u8, zeros 7, checksum u64, payload,
- *                 zeros to a multiple of 8. durable_back = own LSN − LSN known durable, 0xffffffff:
- *                 not known.
+ *   record        payload size u32, durable_back u32, kind u8, packing u8, zeros 2, raw size u32,
+ *                 checksum u64, payload, zeros to a multiple of 8. durable_back = own LSN − LSN
+ *                 known durable, 0xffffffff: not known. packing 1: the payload is an LZ4 block of
+ *                 raw size bytes; 0: it stands as it is, and raw size is 0.
  *                 kind: 1 whole body, 2 first, 3 middle, 4 last part of a body, 5 nothing follows
  *                 in this segment (no payload). checksum = XXH3(header before it, then payload;
  *                 seed = log id ^ mix(LSN)).
@@ -66,6 +68,7 @@ struct wal_options {
     /* Most bytes of a segment file; the first has WAL_SEGMENT_LEAST, then they double. */
     uint64_t segment_bytes;
     const char *archive; /* copied; NULL: segments are not kept. See wal_archive.h */
+    bool packed;         /* records are compressed with LZ4 where that makes them shorter */
 };
 
 /* Bytes to append; a body is the concatenation of several. */
@@ -139,6 +142,7 @@ struct wal_stats {
     uint64_t batches;       /* writes by a leader, each of one buffer */
     uint64_t syncs;         /* of segments with records */
     uint64_t written_bytes; /* of records */
+    uint64_t body_bytes;    /* of the bodies in them, before they were packed */
     uint64_t segments;      /* in the log now; those kept for reuse do not count */
     uint64_t first_lsn;     /* of the oldest of them */
 };

@@ -7,9 +7,11 @@
  *   buffer they are written from.
  * Invariants: I1 once the first record of a body is in the buffer, only a failed write can keep the
  *   others out: FULL and NOMEM come before. I2 `cut` alone decides sizes, so reserving and
- *   copying agree. I3 a record lies in one buffer and one segment. I4 `end` moves over a body at
- *   once, with its last record.
- * Costs: one copy and one digest of each byte under the mutex, at most a record's worth at a time.
+ *   copying agree; a packed record is shorter than was reserved, so what follows it begins no later
+ *   and needs no further segment. I3 a record lies in one buffer and one segment. I4 `end` moves
+ *   over a body at once, with its last record.
+ * Costs: one copy and one digest of each byte under the mutex, at most a record's worth at a time;
+ *   packing (wal_pack.h) happens without it, between two copies.
  *   A body larger than the buffers streams through them; one that does not come from memory, by
  *   way of a record's worth of it.
  * Not here: writing (wal_group.c), making segments (wal_segment.c).
@@ -164,7 +166,7 @@ static bool store_locked(struct wal *wal, size_t offset, size_t bytes)
 }
 
 /* Seals the record whose payload stands in the buffer, and moves the position behind it. */
-static void put_locked(struct wal *wal, size_t payload, enum wal_kind kind)
+static void put_locked(struct wal *wal, size_t payload, size_t raw, enum wal_kind kind)
 {
     struct wal_buffer *buffer = &wal->buffers[wal->active];
     struct wal_segment *segment = wal->current;
@@ -172,12 +174,13 @@ static void put_locked(struct wal *wal, size_t payload, enum wal_kind kind)
     uint64_t back = wal->position - wal->durable;
     struct wal_run *run = buffer->run_count ? &buffer->runs[buffer->run_count - 1] : NULL;
     size_t bytes =
-        sdb__wal_format_seal(buffer->data + buffer->used, payload, kind,
+        sdb__wal_format_seal(buffer->data + buffer->used, payload, raw, kind,
                              back < WAL_DURABLE_UNKNOWN ? (uint32_t)back : WAL_DURABLE_UNKNOWN,
                              wal->identity.log_id, wal->position);
 
     assert(offset + bytes <= segment->file_bytes);
     wal->stats.records++;
+    wal->stats.body_bytes += raw ? raw : payload;
     if (store_locked(wal, (size_t)offset, bytes)) return;
     if (!run || run->segment != segment) {
         assert(buffer->run_count < WAL_RUNS);
@@ -217,7 +220,7 @@ static sdb_status next_segment_locked(struct wal *wal)
     assert(next);
     if (wal_segment_end(wal->current) - wal->position >= WAL_RECORD_HEADER) {
         TRY(make_room_locked(wal, WAL_RECORD_HEADER));
-        put_locked(wal, 0, WAL_KIND_CLOSE);
+        put_locked(wal, 0, 0, WAL_KIND_CLOSE);
     }
     wal->current = next;
     wal->position = next->first_lsn;
@@ -235,6 +238,45 @@ static sdb_status next_cut_locked(struct wal *wal, uint64_t left, size_t *out_pa
     return SDB_OK;
 }
 
+/* Where the payload of the record that comes next stands. */
+static uint8_t *payload_place(const struct wal *wal)
+{
+    const struct wal_buffer *buffer = &wal->buffers[wal->active];
+
+    return buffer->data + buffer->used + WAL_RECORD_HEADER;
+}
+
+/* The same as append_plain_locked, packed if that is worth it. Lets go of the mutex meanwhile. */
+static sdb_status append_packed_locked(struct wal *wal, struct remains *r, size_t raw,
+                                       enum wal_kind kind)
+{
+    const uint8_t *payload = wal->packer.raw;
+    size_t size;
+
+    /* position and current are this thread's: the cut remains as it is */
+    pthread_mutex_unlock(&wal->mutex);
+    copy_payload(wal->packer.raw, r, raw);
+    size = sdb__wal_pack(&wal->packer, raw);
+    pthread_mutex_lock(&wal->mutex);
+    if (size)
+        payload = wal->packer.packed;
+    else
+        size = raw;
+    TRY(make_room_locked(wal, wal_record_bytes(size)));
+    memcpy(payload_place(wal), payload, size);
+    put_locked(wal, size, size < raw ? raw : 0, kind);
+    return SDB_OK;
+}
+
+static sdb_status append_plain_locked(struct wal *wal, struct remains *r, size_t payload,
+                                      enum wal_kind kind)
+{
+    TRY(make_room_locked(wal, wal_record_bytes(payload)));
+    copy_payload(payload_place(wal), r, payload);
+    put_locked(wal, payload, 0, kind);
+    return SDB_OK;
+}
+
 /* Appends the next record of a body. */
 static sdb_status append_record_locked(struct wal *wal, struct remains *r)
 {
@@ -243,14 +285,13 @@ static sdb_status append_record_locked(struct wal *wal, struct remains *r)
     bool last;
 
     TRY(next_cut_locked(wal, r->left, &payload));
-    TRY(make_room_locked(wal, wal_record_bytes(payload)));
     last = payload == r->left;
     kind = r->begun ? (last ? WAL_KIND_LAST : WAL_KIND_MIDDLE)
                     : (last ? WAL_KIND_WHOLE : WAL_KIND_FIRST);
-    copy_payload(wal->buffers[wal->active].data + wal->buffers[wal->active].used +
-                     WAL_RECORD_HEADER,
-                 r, payload);
-    put_locked(wal, payload, kind);
+    if (wal->packing && payload >= WAL_PACK_LEAST)
+        TRY(append_packed_locked(wal, r, payload, kind));
+    else
+        TRY(append_plain_locked(wal, r, payload, kind));
     r->begun = true;
     if (last) atomic_store_explicit(&wal->end, wal->position, memory_order_release);
     return SDB_OK;

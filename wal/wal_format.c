@@ -36,7 +36,15 @@ enum {
 };
 
 /* Record header. */
-enum { AT_SIZE = 0, AT_BACK = 4, AT_KIND = 8, AT_CHECKSUM = 16, HASHED = AT_CHECKSUM };
+enum {
+    AT_SIZE = 0,
+    AT_BACK = 4,
+    AT_KIND = 8,
+    AT_PACKING = 9,
+    AT_RAW = 12,
+    AT_CHECKSUM = 16,
+    HASHED = AT_CHECKSUM
+};
 
 static_assert(AT_DATABASE + sizeof((struct wal_identity *)0)->database_id == AT_LOG, "id is 16");
 static_assert(AT_FORMAT == sizeof magic && AT_RESERVED == AT_FORMAT + 4, "fields touch");
@@ -80,7 +88,7 @@ void sdb__wal_format_put_header(uint8_t to[WAL_SEGMENT_HEADER], const struct wal
 {
     memset(to, 0, WAL_SEGMENT_HEADER);
     memcpy(to + AT_MAGIC, magic, sizeof magic);
-    put_u32(to + AT_FORMAT, WAL_FORMAT);
+    put_u32(to + AT_FORMAT, header->packed ? WAL_FORMAT_PACKED : WAL_FORMAT);
     memcpy(to + AT_DATABASE, header->identity.database_id, sizeof header->identity.database_id);
     put_u64(to + AT_LOG, header->identity.log_id);
     put_u64(to + AT_NUMBER, header->number);
@@ -100,7 +108,8 @@ sdb_status sdb__wal_format_get_header(const uint8_t from[WAL_SEGMENT_HEADER],
     out_header->file_bytes = get_u64(from + AT_FILE_BYTES);
     if (memcmp(from + AT_MAGIC, magic, sizeof magic) != 0) return SDB_CORRUPT;
     if (get_u64(from + AT_DIGEST) != sdb__digest(from, AT_DIGEST, 0)) return SDB_CORRUPT;
-    if (get_u32(from + AT_FORMAT) != WAL_FORMAT) return SDB_INVALID;
+    out_header->packed = get_u32(from + AT_FORMAT) == WAL_FORMAT_PACKED;
+    if (!out_header->packed && get_u32(from + AT_FORMAT) != WAL_FORMAT) return SDB_INVALID;
     if (out_header->file_bytes < WAL_SEGMENT_HEADER + WAL_SMALLEST_RECORD) return SDB_CORRUPT;
     if (out_header->file_bytes % WAL_ALIGN || out_header->first_lsn % WAL_ALIGN) return SDB_CORRUPT;
     if (out_header->first_lsn > UINT64_MAX - out_header->file_bytes) return SDB_CORRUPT;
@@ -120,7 +129,7 @@ static uint64_t digest_in_place(uint8_t *record, size_t payload, uint64_t seed)
     return sdb__digest(record + WAL_RECORD_HEADER - HASHED, HASHED + payload, seed);
 }
 
-size_t sdb__wal_format_seal(uint8_t *record, size_t payload, enum wal_kind kind,
+size_t sdb__wal_format_seal(uint8_t *record, size_t payload, size_t raw, enum wal_kind kind,
                             uint32_t durable_back, uint64_t log_id, uint64_t lsn)
 {
     uint8_t header[HASHED] = {0};
@@ -131,6 +140,8 @@ size_t sdb__wal_format_seal(uint8_t *record, size_t payload, enum wal_kind kind,
     put_u32(header + AT_SIZE, (uint32_t)payload);
     put_u32(header + AT_BACK, durable_back);
     header[AT_KIND] = (uint8_t)kind;
+    header[AT_PACKING] = raw ? WAL_PACKING_LZ4 : WAL_PACKING_NONE;
+    put_u32(header + AT_RAW, (uint32_t)raw);
     memcpy(record, header, HASHED);
     checksum = digest_in_place(record, payload, seed_at(log_id, lsn));
     memcpy(record, header, HASHED);
@@ -141,15 +152,20 @@ size_t sdb__wal_format_seal(uint8_t *record, size_t payload, enum wal_kind kind,
 
 bool sdb__wal_format_peek(const uint8_t *at, uint64_t room, struct wal_record *out_record)
 {
-    uint64_t kind = get_u64(at + AT_KIND); /* the kind and the seven zeros */
-    uint32_t payload = get_u32(at + AT_SIZE);
+    uint32_t kind = get_u32(at + AT_KIND); /* the kind, the packing and two zeros */
+    uint32_t payload = get_u32(at + AT_SIZE), raw = get_u32(at + AT_RAW);
+    uint32_t packing = kind >> 8;
 
-    if (kind < WAL_KIND_WHOLE || kind > WAL_KIND_CLOSE) return false;
+    kind &= 0xff;
+    if (kind < WAL_KIND_WHOLE || kind > WAL_KIND_CLOSE || packing > WAL_PACKING_LZ4) return false;
     if (payload > WAL_RECORD_MAX || (payload == 0) != (kind == WAL_KIND_CLOSE)) return false;
+    if (packing ? raw <= payload || raw > WAL_RECORD_MAX || payload == 0 : raw != 0) return false;
     if (wal_record_bytes(payload) > room) return false;
     out_record->payload = payload;
+    out_record->raw = packing ? raw : payload;
     out_record->durable_back = get_u32(at + AT_BACK);
     out_record->kind = (enum wal_kind)kind;
+    out_record->packing = (enum wal_packing)packing;
     out_record->bytes = wal_record_bytes(payload);
     return true;
 }

@@ -12,6 +12,7 @@
 
 enum {
     WAL_FORMAT = 1,
+    WAL_FORMAT_PACKED = 2, /* there may be packed records */
     WAL_ALIGN = 8,           /* records begin at multiples of it */
     WAL_NAME_SIZE = 16 + 5,  /* hexadecimal digits, ".log", NUL */
     WAL_SMALLEST_RECORD = 32 /* one payload byte */
@@ -27,18 +28,27 @@ enum wal_kind {
     WAL_KIND_CLOSE = 5
 };
 
+/* How a payload stands in its record. */
+enum wal_packing {
+    WAL_PACKING_NONE = 0,
+    WAL_PACKING_LZ4 = 1
+};
+
 struct wal_header {
     struct wal_identity identity;
     uint64_t number;
     uint64_t first_lsn;
     uint64_t file_bytes;
+    bool packed; /* WAL_FORMAT_PACKED */
 };
 
 /* A record's fields, as they stand before its payload. */
 struct wal_record {
-    uint32_t payload;
+    uint32_t payload; /* bytes in the record */
+    uint32_t raw;     /* bytes when unpacked; without packing the same */
     uint32_t durable_back;
     enum wal_kind kind;
+    enum wal_packing packing;
     size_t bytes; /* header, payload and padding */
 };
 
@@ -68,10 +78,10 @@ SDB_MUST_USE sdb_status sdb__wal_format_get_header(const uint8_t from[WAL_SEGMEN
                                                    struct wal_header *out_header);
 
 /*
- * Completes the record at `record`, whose payload is in its place: header, padding, checksum.
- * Returns its bytes.
+ * Completes the record at `record`, whose payload is in its place: header, padding, checksum. `raw`
+ * is its size before it was packed with LZ4; 0: it is not packed. Returns the record's bytes.
  */
-size_t sdb__wal_format_seal(uint8_t *record, size_t payload, enum wal_kind kind,
+size_t sdb__wal_format_seal(uint8_t *record, size_t payload, size_t raw, enum wal_kind kind,
                             uint32_t durable_back, uint64_t log_id, uint64_t lsn);
 
 /* Reads WAL_RECORD_HEADER bytes; false when no record of at most `room` bytes begins so. */

@@ -49,6 +49,8 @@ static sdb_status fill_handle(struct wal *wal, const struct wal_options *options
         wal->archive = sdb__mem_strdup(wal->allocator, options->archive);
         if (!wal->archive) return SDB_NOMEM;
     }
+    wal->packing = options->packed;
+    if (wal->packing) TRY(sdb__wal_packer_init(&wal->packer, wal->allocator));
     for (int i = 0; i < 2; i++) {
         wal->buffers[i].data = sdb__mem_alloc(wal->allocator, WAL_BUFFER_LEAST);
         if (!wal->buffers[i].data) return SDB_NOMEM;
@@ -127,6 +129,7 @@ void sdb__wal_close(struct wal *wal)
     sdb__io_queue_free(wal->make_queue);
     sdb__io_queue_free(wal->queue);
     for (int i = 0; i < 2; i++) sdb__mem_free(allocator, wal->buffers[i].data);
+    sdb__wal_packer_done(&wal->packer, allocator);
     pthread_cond_destroy(&wal->changed);
     pthread_mutex_destroy(&wal->mutex);
     sdb__mem_free(allocator, wal->archive);

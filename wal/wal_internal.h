@@ -27,7 +27,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include "wal/wal_format.h"
+#include "wal/wal_pack.h"
 
 enum {
     WAL_BUFFER_LEAST = 80 * 1024, /* a full record, a closing one, and some */
@@ -78,6 +78,10 @@ struct wal {
     struct wal_identity identity;
     uint64_t segment_bytes;
     char *archive; /* NULL: none */
+    bool packing;  /* records are packed */
+
+    /* the appender's */
+    struct wal_packer packer;
 
     /* the maker's: whoever has set `making` */
     struct io_queue *make_queue;

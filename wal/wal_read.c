@@ -8,8 +8,8 @@
  *   looked at first, and read again afterwards.
  * Invariants: I1 nothing of a body is delivered before its last record was verified. I2 bodies are
  *   delivered in the order of their LSNs, each once. I3 nothing is written.
- * Costs: each byte is read once and hashed once, in bodies of several parts twice; a body in one
- *   record is delivered from the window, without a copy.
+ * Costs: each byte is read, hashed and unpacked once, in bodies of several parts twice; a body in
+ *   one record is delivered from the window, without a copy, or from where it was unpacked.
  * Not here: which segment follows (wal_window.c), torn or damaged (wal_damage.c).
  */
 #include "wal/wal_reader.h"
@@ -45,7 +45,7 @@ static sdb_status deliver(struct replaying *p, uint64_t lsn, const uint8_t *data
 }
 
 static sdb_status next_record(struct wal_reader *r, uint64_t lsn, struct wal_record *out_record,
-                              uint8_t **out_payload);
+                              const uint8_t **out_payload);
 
 /* Looks in the open segment, from *lsn on, for the end of the body that is open there. */
 static sdb_status find_end(struct wal_reader *r, uint64_t *lsn, bool *out_found, bool *out_stopped)
@@ -54,7 +54,7 @@ static sdb_status find_end(struct wal_reader *r, uint64_t *lsn, bool *out_found,
 
     while (end - *lsn >= WAL_RECORD_HEADER) {
         struct wal_record record;
-        uint8_t *payload;
+        const uint8_t *payload;
 
         TRY(next_record(r, *lsn, &record, &payload));
         *out_found = payload && record.kind == WAL_KIND_LAST;
@@ -114,7 +114,7 @@ static sdb_status take(struct replaying *p, const struct wal_record *record, uin
     case WAL_KIND_CLOSE: return SDB_OK;
     case WAL_KIND_WHOLE:
         p->parts_open = p->parts_begun = false;
-        return deliver(p, lsn, payload, record->payload, lsn + record->bytes);
+        return deliver(p, lsn, payload, record->raw, lsn + record->bytes);
     case WAL_KIND_FIRST:
         p->parts_open = p->parts_wanted = true;
         p->parts_begun = false;
@@ -131,7 +131,7 @@ static sdb_status take(struct replaying *p, const struct wal_record *record, uin
     if (!p->parts_wanted && record->kind == WAL_KIND_LAST)
         return FAIL(SDB_CORRUPT, "the log in %s changed while it was read", p->r.folder);
     if (p->parts_wanted)
-        TRY(sdb__buffer_append(p->r.allocator, &p->parts, payload, record->payload));
+        TRY(sdb__buffer_append(p->r.allocator, &p->parts, payload, record->raw));
     if (record->kind != WAL_KIND_LAST && !MUTANT(body_delivered_in_parts))
         return p->part && p->parts.size >= p->part_bytes ? deliver_part(p, lsn + record->bytes)
                                                          : SDB_OK;
@@ -139,9 +139,12 @@ static sdb_status take(struct replaying *p, const struct wal_record *record, uin
     return deliver(p, p->parts_lsn, p->parts.data, p->parts.size, lsn + record->bytes);
 }
 
-/* The record at *lsn of the open segment, verified; *out_payload NULL if there is none. */
+/*
+ * The record at lsn of the open segment, verified, its payload unpacked; *out_payload NULL if there
+ * is none.
+ */
 static sdb_status next_record(struct wal_reader *r, uint64_t lsn, struct wal_record *out_record,
-                              uint8_t **out_payload)
+                              const uint8_t **out_payload)
 {
     uint64_t offset = WAL_SEGMENT_HEADER + (lsn - r->header.first_lsn);
     uint8_t *at;
@@ -151,8 +154,8 @@ static sdb_status next_record(struct wal_reader *r, uint64_t lsn, struct wal_rec
     if (!at || !sdb__wal_format_peek(at, r->header.file_bytes - offset, out_record)) return SDB_OK;
     TRY(sdb__wal_window_get(r, offset, out_record->bytes, &at));
     if (!at || !sdb__wal_format_verify(at, out_record, r->identity.log_id, lsn)) return SDB_OK;
-    *out_payload = at + WAL_RECORD_HEADER;
-    return SDB_OK;
+    return sdb__wal_unpack(r->allocator, out_record, lsn, at + WAL_RECORD_HEADER, &r->unpacked,
+                           out_payload);
 }
 
 /* Reads the open segment from *lsn to its end, or (*out_stopped) to where no valid record is. */
@@ -163,7 +166,7 @@ static sdb_status read_segment(struct replaying *p, uint64_t *lsn, bool *out_sto
     *out_stopped = false;
     while (end - *lsn >= WAL_RECORD_HEADER) {
         struct wal_record record;
-        uint8_t *payload;
+        const uint8_t *payload;
 
         TRY(next_record(&p->r, *lsn, &record, &payload));
         if (!payload) {

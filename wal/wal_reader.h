@@ -10,7 +10,7 @@
 #define SDB_WAL_WAL_READER_H
 
 #include "engine/base/mem.h"
-#include "wal/wal_format.h"
+#include "wal/wal_pack.h"
 
 enum { WAL_WINDOW = 256 * 1024 };
 
@@ -42,6 +42,7 @@ struct wal_reader {
     uint8_t *window;
     uint64_t window_at;
     size_t window_size;
+    uint8_t *unpacked; /* room for a packed payload; NULL: there was none yet */
 
     /* the reading */
     uint64_t total, done; /* bytes, for progress */

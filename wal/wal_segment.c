@@ -90,7 +90,8 @@ static sdb_status finish(struct wal *wal, struct wal_segment *segment)
     struct wal_header header = {.identity = wal->identity,
                                 .number = segment->number,
                                 .first_lsn = segment->first_lsn,
-                                .file_bytes = segment->file_bytes};
+                                .file_bytes = segment->file_bytes,
+                                .packed = wal->packing};
 
     sdb__wal_format_put_header(bytes, &header);
     TRY(sdb__io_write(wal->make_queue, segment->file, bytes, sizeof bytes, 0));

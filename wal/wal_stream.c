@@ -37,6 +37,7 @@ struct wal_stream {
     uint8_t *window;
     uint64_t window_at; /* LSN */
     size_t window_size;
+    uint8_t *unpacked; /* room for a packed payload; NULL: there was none yet */
 };
 
 sdb_status sdb__wal_stream_open(struct wal *wal, uint64_t from_lsn, struct wal_stream **out_stream)
@@ -67,6 +68,7 @@ void sdb__wal_stream_close(struct wal_stream *s)
     sdb__io_close(s->file);
     sdb__io_queue_free(s->queue);
     sdb__buffer_done(allocator, &s->body);
+    sdb__mem_free(allocator, s->unpacked);
     sdb__mem_free(allocator, s->window);
     sdb__mem_free(allocator, s);
 }
@@ -150,7 +152,7 @@ static sdb_status get(struct wal_stream *s, uint64_t lsn, size_t size, uint64_t 
     return SDB_OK;
 }
 
-/* The record at lsn. SDB_END: it is not durable yet. */
+/* The record at lsn, its payload unpacked. SDB_END: it is not durable yet. */
 static sdb_status next_record(struct wal_stream *s, uint64_t lsn, uint64_t durable,
                               struct wal_record *out_record, const uint8_t **out_payload)
 {
@@ -162,8 +164,8 @@ static sdb_status next_record(struct wal_stream *s, uint64_t lsn, uint64_t durab
     TRY(get(s, lsn, out_record->bytes, durable, &at));
     if (!at || !sdb__wal_format_verify(at, out_record, s->wal->identity.log_id, lsn))
         return judge(s, lsn);
-    *out_payload = at + WAL_RECORD_HEADER;
-    return SDB_OK;
+    return sdb__wal_unpack(s->wal->allocator, out_record, lsn, at + WAL_RECORD_HEADER,
+                           &s->unpacked, out_payload);
 }
 
 /* Adds a record to the body. *out_whole: it is the last of one. */
@@ -181,7 +183,7 @@ static sdb_status take(struct wal_stream *s, const struct wal_record *record, ui
         *begun = true;
     }
     if (!*begun) return judge(s, lsn);
-    return sdb__buffer_append(s->wal->allocator, &s->body, payload, record->payload);
+    return sdb__buffer_append(s->wal->allocator, &s->body, payload, record->raw);
 }
 
 sdb_status sdb__wal_stream_next(struct wal_stream *s, struct wal_streamed *out_body)

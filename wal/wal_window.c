@@ -190,5 +190,6 @@ void sdb__wal_window_done(struct wal_reader *r)
     sdb__io_close(r->file);
     sdb__io_queue_free(r->queue);
     sdb__mem_free(r->allocator, r->numbers);
+    sdb__mem_free(r->allocator, r->unpacked);
     sdb__mem_free(r->allocator, r->window);
 }

@@ -75,6 +75,13 @@ typedef enum sdb_cache_policy {
     SDB_CACHE_FIFO = 6
 } sdb_cache_policy;
 
+/* Of the pages of a keyspace (sdb/kv.h), or of the log (LZ4 only). */
+typedef enum sdb_compression {
+    SDB_COMPRESSION_NONE = 0,
+    SDB_COMPRESSION_LZ4 = 1,
+    SDB_COMPRESSION_ZSTD = 2
+} sdb_compression;
+
 enum {
     SDB_OPEN_READONLY = 1 << 0,    /* no changes; fails if recovery would have to write */
     SDB_OPEN_MUST_EXIST = 1 << 1,  /* SDB_NOTFOUND instead of making a new database */
@@ -182,12 +189,20 @@ typedef struct sdb_options {
      * Without effect for :memory:.
      */
     uint64_t txn_memory_bytes;
+    /*
+     * LZ4: commits are compressed in the log, each by itself, from 256 bytes on and where that
+     * saves an eighth of them. That is less to write, sync, archive and read back, for some 0.4 µs
+     * of the committing thread for 256 bytes, 5 µs for 8 KiB. Libraries that do not know it refuse
+     * to recover such a log. Default: none. ZSTD is SDB_INVALID.
+     */
+    sdb_compression log_compression;
 } sdb_options;
 
 #ifdef __cplusplus
 #define SDB_OPTIONS_INIT                                                                           \
     sdb_options{sizeof(sdb_options), 0, 0, 0, 0, 0, SDB_DURABILITY_DEFAULT, 0, SDB_BACKEND_AUTO,   \
-                nullptr, nullptr, nullptr, 0, SDB_CACHE_DEFAULT, 0, nullptr, 0, nullptr, 0}
+                nullptr, nullptr, nullptr, 0, SDB_CACHE_DEFAULT, 0, nullptr, 0, nullptr, 0,        \
+                SDB_COMPRESSION_NONE}
 #else
 #define SDB_OPTIONS_INIT ((sdb_options){.size = sizeof(sdb_options)})
 #endif
@@ -391,6 +406,8 @@ typedef struct sdb_stats {
     uint64_t expired_removed;       /* values removed since they had expired */
     uint64_t expiry_rounds;         /* walks through keyspaces to find them */
     uint64_t expiring_keyspaces;    /* those whose values may have an expiry */
+    uint64_t log_body_bytes;        /* of commits written to the log, before it compressed them */
+    uint64_t log_written_bytes;     /* what they took in it */
 } sdb_stats;
 
 /* Fills *out_stats, as far as its `size` says it reaches. */

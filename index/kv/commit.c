@@ -187,7 +187,8 @@ static sdb_status begin_log_locked(sdb_db *db)
     struct wal_options options = {.io = db->io, .allocator = db->allocator,
                                   .folder = db->wal_folder, .first_lsn = db->lsn,
                                   .segment_bytes = db->options.log_limit_bytes / 4,
-                                  .archive = db->archive};
+                                  .archive = db->archive,
+                                  .packed = db->options.log_compression == SDB_COMPRESSION_LZ4};
     struct wal *wal;
     sdb_status status;
 

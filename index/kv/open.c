@@ -80,6 +80,9 @@ sdb_status sdb__options_fill(const sdb_options *given, sdb_options *out)
         return FAIL(SDB_INVALID, "options: durability %d is unknown", (int)o.durability);
     if (o.cache_policy > SDB_CACHE_FIFO || o.cache_policy < SDB_CACHE_DEFAULT)
         return FAIL(SDB_INVALID, "options: cache policy %d is unknown", (int)o.cache_policy);
+    if (o.log_compression != SDB_COMPRESSION_NONE && o.log_compression != SDB_COMPRESSION_LZ4)
+        return FAIL(SDB_INVALID, "options: the log can be compressed with LZ4 or not at all, not "
+                    "with %d", (int)o.log_compression);
     if (o.archive_folder && !*o.archive_folder)
         return FAIL(SDB_INVALID, "options: the archive folder's name is empty");
     if (!o.allocator->resize)

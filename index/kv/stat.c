@@ -22,6 +22,8 @@ static void add_log(sdb_db *db, sdb_stats *s)
     if (!wal) return;
     sdb__wal_stats(wal, &w);
     s->log_records = w.records;
+    s->log_body_bytes = w.body_bytes;
+    s->log_written_bytes = w.written_bytes;
     s->log_batches = w.batches;
     s->log_bytes = sdb__wal_end(wal) - atomic_load(&db->checkpoint_lsn);
     if (w.first_lsn < atomic_load(&db->checkpoint_lsn))

@@ -30,6 +30,7 @@ misused "*--json is there twice*" stat --json --json t.sdb
 misused "*--cache wants a size*" stat --cache big t.sdb
 misused "*--page-size wants 4K*" kv put --page-size 5000 t.sdb a b c
 misused "*--durability wants one of full|group|none*" kv put --durability some t.sdb a b c
+misused "*--log-compression wants one of none|lz4*" kv put --log-compression zstd t.sdb a b c
 misused "*--backend wants one of*" stat --backend tape t.sdb
 misused "*does not tell the format*" import t.sdb words list
 misused "*--format wants csv*" import t.sdb words list.txt --format xml

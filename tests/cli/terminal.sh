@@ -16,8 +16,8 @@ echo 'leak:wcsdup' >suppressions
 LSAN_OPTIONS=suppressions=$work/suppressions:print_suppressions=0
 export LSAN_OPTIONS
 
-# on_terminal FILE: the shell on FILE, on a terminal of its own. `exec`, since the shell that script(1)
-# starts takes Ctrl-C too, and some shells then end with 130 whatever the command ended with.
+# on_terminal FILE: the shell on FILE, on a terminal of its own. `exec`, since what script(1) starts
+# takes Ctrl-C too, and some shells then end with 130 whatever the command ended with.
 on_terminal()
 {
     script -qec "exec '$sdb' $1" /dev/null

@@ -33,6 +33,7 @@ void work_init(struct work *w, struct io *io, uint64_t seed, unsigned length)
     w->length = length;
     w->options = kv_options(4096);
     w->options.checkpoint_bytes = 300 * KIB;
+    if (seed % 3 == 0) w->options.log_compression = SDB_COMPRESSION_LZ4;
     if (seed % 2) w->options.txn_memory_bytes = 4096; /* most transactions spill */
     w->room = malloc(VALUE_MOST);
     ck_assert_ptr_nonnull(w->room);

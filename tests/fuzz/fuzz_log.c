@@ -6,7 +6,8 @@
  *
  * The first byte of the input says how the rest is taken: bit 0, the header of each segment is put
  * right; bit 1, so are the checksums of its records, one behind the other; bits 2 and 3, into how
- * many segments the bytes are cut. With 0 the bytes are one file as they are.
+ * many segments the bytes are cut; bit 4, the format of their headers. With 0 the
+ * bytes are one file as they are.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -50,16 +51,20 @@ static void put_checksums_right(uint8_t *bytes, size_t size, uint64_t first_lsn)
         struct wal_record record;
         uint64_t lsn = first_lsn + (at - WAL_SEGMENT_HEADER);
 
-        memset(bytes + at + 9, 0, 7);
+        bytes[at + 9] &= 1; /* packed, or not */
+        memset(bytes + at + 10, 0, 2);
+        if (!bytes[at + 9]) memset(bytes + at + 12, 0, 4);
         bytes[at + 2] &= 1; /* sizes that are sometimes possible */
-        bytes[at + 3] = 0;
+        bytes[at + 14] &= 1;
+        bytes[at + 3] = bytes[at + 15] = 0;
         bytes[at + 8] = (uint8_t)(1 + bytes[at + 8] % 6);
         if (!sdb__wal_format_peek(bytes + at, size - at, &record)) {
             at += WAL_ALIGN;
             continue;
         }
-        at += sdb__wal_format_seal(bytes + at, record.payload, record.kind, record.durable_back,
-                                   identity.log_id, lsn);
+        at += sdb__wal_format_seal(bytes + at, record.payload,
+                                   record.packing ? record.raw : 0, record.kind,
+                                   record.durable_back, identity.log_id, lsn);
     }
 }
 
@@ -75,7 +80,8 @@ static uint64_t put_segment(struct io *io, unsigned mode, uint64_t number, uint6
     must(copy != NULL);
     if (mode & 1) {
         struct wal_header header = {
-            .identity = identity, .number = number, .first_lsn = first_lsn, .file_bytes = bytes};
+            .identity = identity, .number = number, .first_lsn = first_lsn, .file_bytes = bytes,
+            .packed = mode & 16};
 
         sdb__wal_format_put_header(copy, &header);
         if (size) memcpy(copy + WAL_SEGMENT_HEADER, data, size);

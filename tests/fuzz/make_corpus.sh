@@ -138,28 +138,36 @@ printf '\10\24\140\0\1\0\0\0' | seed fuzz_file order-name 2
 
 # ---- logs: what a program that was killed left, without the segment's header --------------------
 mkfifo script
-"$sdb" l.sdb <script >said 2>&1 &
-shell=$!
-exec 4>script
-printf 'put a one 1\nput a two 2\ndel a one\nbegin\nput b x y\nput c x z\n' >&4
-printf 'delrange b --prefix w --to z\ndelrange a --from u\nmerge a n add 7\ncommit\n' >&4
-printf 'merge a two append 2\nalter a --ttl=1h\nput a t x --ttl=7d\nget c x\n' >&4
-tries=0
-until grep -q z said || [ $tries -gt 200 ]; do
-    sleep 0.05
-    tries=$((tries + 1))
-done
-kill -9 $shell
-wait $shell 2>/dev/null || :
-exec 4>&-
-for segment in l.sdb-wal/*; do
+# log NAME BITS OPTION…: seeds NAME-… of the log of a killed program; BITS (octal) say its format
+log()
+{
+    file=$1 bits=$2
+    shift 2
+    "$sdb" "$@" "$file.sdb" <script >said 2>&1 &
+    shell=$!
+    exec 4>script
+    printf 'put a one 1\nput a two 2\ndel a one\nbegin\nput b x y\nput c x z\n' >&4
+    printf 'delrange b --prefix w --to z\ndelrange a --from u\nmerge a n add 7\ncommit\n' >&4
+    printf 'merge a two append 2\nalter a --ttl=1h\nput a t x --ttl=7d\n' >&4
+    printf 'put b long %0400d\nget c x\n' 0 >&4
+    tries=0
+    until grep -q z said || [ $tries -gt 200 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+    kill -9 $shell
+    wait $shell 2>/dev/null || :
+    exec 4>&-
+    segment=$file.sdb-wal/0000000000000001.log # the next one is made ahead, and empty
     tail -c +4097 "$segment" | head -c 2048 >records
     # The bytes behind the last record are zero.
-    seed fuzz_log records 3 <records
-    seed fuzz_log records-unsealed 1 <records
-    seed fuzz_log records-two-segments 7 <records
-    head -c 4500 "$segment" | seed fuzz_log file 0
-done
+    seed fuzz_log "$file-records" "${bits}3" <records
+    seed fuzz_log "$file-records-unsealed" "${bits}1" <records
+    seed fuzz_log "$file-records-two-segments" "${bits}7" <records
+    head -c 4500 "$segment" | seed fuzz_log "$file-segment" 0
+}
+log plain 0
+log packed 2 --log-compression lz4
 
 # ---- merges: the operator, how much is the value, the value and the operand ----------------------
 printf '\10\377\377\377\377\377\377\377\177\1\0\0\0\0\0\0\0' | seed fuzz_merge add 1

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * make_golden.c: writes the golden files into the folder that is named: format1.sdb, after a clean
- * close, format1.log, the first segment of the log that led to it, and packed1.sdb with packed
- * pages; those that are there already it leaves alone. Run by hand when the format
- * changes; what it wrote is kept under version control.
+ * close, format1.log, the first segment of the log that led to it, format2.log, the same with
+ * compressed records, and packed1.sdb with packed pages; those that are there already it leaves
+ * alone. Run by hand when the format changes; what it wrote is kept under version control.
  */
 #include <sdb/sdb.h>
 
@@ -174,6 +174,14 @@ static void make_plain(const char *path, const char *copy, sdb_options options)
     need(sdb_close(db));
 }
 
+/* The same commits in a log of compressed records; the database is as the other one. */
+static void make_packed_log(const char *path, const char *copy, sdb_options options)
+{
+    options.log_compression = SDB_COMPRESSION_LZ4;
+    make_plain(path, copy, options);
+    (void)remove(path);
+}
+
 /* The numbers stay in a snapshot; afterwards there is one key. */
 static void make_kept(const char *path, sdb_options options)
 {
@@ -208,6 +216,9 @@ int main(int count, char **arguments)
     (void)snprintf(path, sizeof path, "%s/format1.sdb", arguments[1]);
     (void)snprintf(copy, sizeof copy, "%s/format1.log", arguments[1]);
     if (!is_there(path)) make_plain(path, copy, options);
+    (void)snprintf(path, sizeof path, "%s/format2.sdb", arguments[1]);
+    (void)snprintf(copy, sizeof copy, "%s/format2.log", arguments[1]);
+    if (!is_there(copy)) make_packed_log(path, copy, options);
     (void)snprintf(path, sizeof path, "%s/packed1.sdb", arguments[1]);
     if (!is_there(path)) make_packed(path, options);
     (void)snprintf(path, sizeof path, "%s/dictionary1.sdb", arguments[1]);

@@ -302,7 +302,7 @@ static sdb_status see_body(void *context, uint64_t lsn, const uint8_t *body, siz
 START_TEST(golden_log_is_read_exactly)
 {
     static uint8_t bytes[ROOM], whole[WAL_SEGMENT_LEAST];
-    size_t size = read_golden("format1.log", bytes);
+    size_t size = read_golden(_i ? "format2.log" : "format1.log", bytes);
     struct wal_header header;
     struct wal_replay replay;
     struct seen seen = {0};
@@ -311,6 +311,7 @@ START_TEST(golden_log_is_read_exactly)
 
     OK(sdb__wal_format_get_header(bytes, &header));
     ck_assert_uint_eq(header.number, 1);
+    ck_assert_int_eq(header.packed, _i);
     ck_assert_uint_eq(header.file_bytes, WAL_SEGMENT_LEAST);
     memcpy(whole, bytes, size); /* the rest was zeros */
     OK(sdb__io_folder_make(io, "log"));
@@ -401,7 +402,7 @@ int main(void)
     tcase_add_test(cases, golden_packed_database_is_read_exactly);
     tcase_add_test(cases, golden_database_with_a_dictionary_is_read_exactly);
     tcase_add_test(cases, golden_snapshots_are_read_exactly);
-    tcase_add_test(cases, golden_log_is_read_exactly);
+    tcase_add_loop_test(cases, golden_log_is_read_exactly, 0, 2);
     tcase_add_test(cases, superblock_bytes_are_where_the_format_says);
     tcase_add_test(cases, node_bytes_are_where_the_format_says);
     suite_add_tcase(suite, cases);

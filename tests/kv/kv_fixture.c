@@ -28,6 +28,13 @@ uint64_t kv_seed(const char *test, uint64_t otherwise)
     return seed;
 }
 
+static uint64_t next_word(uint64_t *state, uint64_t seed)
+{
+    uint64_t word = random_next(state);
+
+    return seed % 3 == 1 ? word & 0xffff : word;
+}
+
 void kv_fill(uint8_t *to, size_t size, uint64_t seed)
 {
     uint64_t state = seed * 2 + 1, word = 0;
@@ -35,7 +42,7 @@ void kv_fill(uint8_t *to, size_t size, uint64_t seed)
     for (size_t i = 0; i < size; i += 8) {
         size_t n = size - i < 8 ? size - i : 8;
 
-        word = random_next(&state);
+        word = next_word(&state, seed);
         memcpy(to + i, &word, n);
     }
 }
@@ -47,7 +54,7 @@ bool kv_is_filled(const uint8_t *data, size_t size, uint64_t seed)
     for (size_t i = 0; i < size; i += 8) {
         size_t n = size - i < 8 ? size - i : 8;
 
-        word = random_next(&state);
+        word = next_word(&state, seed);
         if (memcmp(data + i, &word, n) != 0) return false;
     }
     return true;

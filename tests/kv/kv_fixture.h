@@ -56,7 +56,7 @@ uint64_t kv_seed(const char *test, uint64_t otherwise);
 /* A number from the environment, or `otherwise`. */
 uint64_t kv_number(const char *name, uint64_t otherwise);
 
-/* The bytes of value number `seed`. */
+/* The bytes of value number `seed`: random; where seed % 3 is 1, with zeros to be compressed. */
 void kv_fill(uint8_t *to, size_t size, uint64_t seed);
 bool kv_is_filled(const uint8_t *data, size_t size, uint64_t seed);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_log_limit.c: the log stays below its limit; commits wait for that, or say why they cannot.
+ * test_log_limit.c: the log stays below its limit; commits wait for that, or say why they cannot;
+ * compressed, it is shorter, and holds as much.
  */
 #include "tests/kv/kv_fixture.h"
 
@@ -117,6 +118,59 @@ START_TEST(senseless_limit_is_refused)
 }
 END_TEST
 
+START_TEST(compressed_log_is_shorter_and_recovered_without_the_option)
+{
+    enum { COMMITS = 60 };
+    struct io *io = kv_disk(5);
+    uint8_t value[5000];
+    sdb_stats stats;
+    sdb_txn *txn;
+    sdb_slice got;
+
+    options.log_compression = SDB_COMPRESSION_LZ4;
+    OK(sdb__db_open(io, KV_PATH, &options, &db));
+    keyspace = kv_keyspace(db, "a");
+    for (unsigned i = 0; i < COMMITS; i++) {
+        char key[16];
+
+        kv_fill(value, sizeof value, 1 + 3 * i); /* one of those that can be compressed */
+        (void)snprintf(key, sizeof key, "%u", i);
+        OK(sdb_put(NULL, keyspace, kv_slice(key), (sdb_slice){value, sizeof value}));
+    }
+    stats = stats_of();
+    ck_assert_uint_gt(stats.log_body_bytes, COMMITS * sizeof value);
+    ck_assert_uint_lt(stats.log_written_bytes, stats.log_body_bytes * 3 / 4);
+    ck_assert_uint_lt(stats.log_bytes, stats.log_body_bytes * 3 / 4);
+    OK(sdb_sync(db));
+    IS(sdb__db_kill(db, SDB_IO), SDB_IO); /* the process dies */
+    (void)sdb_close(db);
+
+    options.log_compression = SDB_COMPRESSION_NONE;
+    OK(sdb__db_open(io, KV_PATH, &options, &db));
+    keyspace = kv_keyspace(db, "a");
+    ck_assert_uint_ge(stats_of().recovered_commits, COMMITS);
+    OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+    for (unsigned i = 0; i < COMMITS; i++) {
+        char key[16];
+
+        (void)snprintf(key, sizeof key, "%u", i);
+        OK(sdb_get(txn, keyspace, kv_slice(key), &got));
+        ck_assert_uint_eq(got.size, sizeof value);
+        ck_assert(kv_is_filled(got.data, got.size, 1 + 3 * i));
+    }
+    sdb_txn_abort(txn);
+    OK(sdb_close(db));
+    sdb__io_free(io);
+}
+END_TEST
+
+START_TEST(log_is_compressed_with_lz4_or_not_at_all)
+{
+    options.log_compression = SDB_COMPRESSION_ZSTD;
+    SAYS(sdb_open(kv_in(&folder, "t.sdb"), &options, &db), SDB_INVALID, "compressed with LZ4");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("log_limit");
@@ -128,6 +182,8 @@ int main(void)
     tcase_add_test(tcase, writers_wait_for_the_checkpoint);
     tcase_add_loop_test(tcase, full_log_on_a_full_disk_says_so, 0, 2);
     tcase_add_test(tcase, senseless_limit_is_refused);
+    tcase_add_test(tcase, compressed_log_is_shorter_and_recovered_without_the_option);
+    tcase_add_test(tcase, log_is_compressed_with_lz4_or_not_at_all);
     suite_add_tcase(suite, tcase);
     return kv_main(suite);
 }

@@ -33,6 +33,7 @@ static void begin(uint64_t seed)
     options.cache_bytes = 4 * (uint64_t)MIB;
     options.log_limit_bytes = MIB;
     options.archive_folder = "arch";
+    if (seed % 2) options.log_compression = SDB_COMPRESSION_LZ4;
     last = 0;
     open_database();
 }

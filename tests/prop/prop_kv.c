@@ -511,6 +511,7 @@ static void run(uint64_t seed, uint32_t page_size, bool in_memory)
     w->options = kv_options(page_size);
     w->options.checkpoint_bytes = 1 + below(w, 4) * MIB;
     if (below(w, 3)) w->options.txn_memory_bytes = UINT64_C(4096) << below(w, 5);
+    if (below(w, 2)) w->options.log_compression = SDB_COMPRESSION_LZ4;
     w->options.durability = (sdb_durability)(SDB_DURABILITY_FULL + below(w, 3));
     w->io = in_memory ? NULL : kv_disk(seed);
     universe_make(&w->model.universe, page_size, &w->random);

@@ -280,7 +280,7 @@ START_TEST(newer_format_is_refused)
     fixture_begin(&f);
     fixture_close(&f);
     data = fixture_read_file(f.io, fixture_path(1), &size);
-    data[8] = 2;
+    data[8] = 3;
     digest = sdb__digest(data, WAL_SEGMENT_HEADER - 8, 0);
     put_u64(data + WAL_SEGMENT_HEADER - 8, digest);
     fixture_write_file(f.io, fixture_path(1), data, size);
@@ -389,7 +389,7 @@ static void hand_put(struct hand *h, enum wal_kind kind, size_t number, size_t f
     ck_assert_ptr_nonnull(body);
     fixture_fill(body, f.sizes[number], number);
     memcpy(h->bytes + h->at + WAL_RECORD_HEADER, body + from, size);
-    h->at += sdb__wal_format_seal(h->bytes + h->at, size, kind, back, f.identity.log_id,
+    h->at += sdb__wal_format_seal(h->bytes + h->at, size, 0, kind, back, f.identity.log_id,
                                   h->at - WAL_SEGMENT_HEADER);
     f.ends[number] = h->at - WAL_SEGMENT_HEADER;
     free(body);
@@ -517,7 +517,7 @@ START_TEST(bytes_are_as_documented)
 
     memset(record, 0xee, sizeof record);
     memcpy(record + 24, "hello world", 11);
-    ck_assert_uint_eq(sdb__wal_format_seal(record, 11, WAL_KIND_WHOLE, 24, 77, 24), 40);
+    ck_assert_uint_eq(sdb__wal_format_seal(record, 11, 0, WAL_KIND_WHOLE, 24, 77, 24), 40);
     memcpy(hashed, wanted, 16);
     memcpy(hashed + 16, "hello world", 11);
     checksum = sdb__digest(hashed, sizeof hashed, 77 ^ random_next(&mix));

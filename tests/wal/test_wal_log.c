@@ -484,7 +484,8 @@ static bool run_once(struct fixture *g, struct failing *failing)
                                   .allocator = &failing->allocator,
                                   .folder = FIXTURE_FOLDER,
                                   .identity = g->identity,
-                                  .segment_bytes = WAL_SEGMENT_LEAST};
+                                  .segment_bytes = WAL_SEGMENT_LEAST,
+                                  .packed = g->packed};
     bool failed = false;
     sdb_status status = sdb__wal_begin(&options, &g->wal);
 
@@ -526,6 +527,7 @@ START_TEST(any_refused_allocation_is_survived)
 {
     uint64_t total = 0;
 
+    f.packed = _i;
     for (uint64_t n = 0; n <= total; n++) {
         struct failing failing;
 
@@ -607,7 +609,7 @@ int main(void)
     tcase_add_test(t, remove_leaves_foreign_files);
     tcase_add_test(t, progress_reaches_the_total_and_can_stop);
     tcase_add_test(t, missing_folder_is_not_found);
-    tcase_add_test(t, any_refused_allocation_is_survived);
+    tcase_add_loop_test(t, any_refused_allocation_is_survived, 0, 2);
     tcase_add_test(t, real_files_hold_a_log_too);
     suite_add_tcase(suite, t);
     runner = srunner_create(suite);

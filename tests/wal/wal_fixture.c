@@ -27,7 +27,8 @@ void fixture_begin(struct fixture *f)
                                   .folder = FIXTURE_FOLDER,
                                   .identity = f->identity,
                                   .first_lsn = f->first_lsn,
-                                  .segment_bytes = f->segment_bytes};
+                                  .segment_bytes = f->segment_bytes,
+                                  .packed = f->packed};
 
     OK(sdb__wal_begin(&options, &f->wal));
 }
@@ -46,11 +47,12 @@ void fixture_done(struct fixture *f)
 
 void fixture_fill(uint8_t *to, size_t size, size_t number)
 {
-    uint64_t state = number * 977 + 5;
+    uint64_t state = number * 977 + 5, mask = number % 4 == 0 ? UINT64_MAX : 0xffff;
     size_t i = 0;
 
     for (; i + 8 <= size; i += 8) {
-        uint64_t bits = random_next(&state);
+        uint64_t bits = random_next(&state) & mask;
+
         memcpy(to + i, &bits, 8);
     }
     for (; i < size; i++) to[i] = (uint8_t)random_next(&state);

@@ -18,6 +18,7 @@ struct fixture {
     const sdb_allocator *allocator;
     struct wal_identity identity;
     uint64_t first_lsn, segment_bytes;
+    bool packed; /* the log is */
     struct wal *wal;
 
     size_t count; /* bodies appended */
@@ -40,7 +41,7 @@ void fixture_begin(struct fixture *f);
 /* Closes the handle; the files stay. */
 void fixture_close(struct fixture *f);
 
-/* The bytes of body `number`. */
+/* The bytes of body `number`; those of three in four can be compressed. */
 void fixture_fill(uint8_t *to, size_t size, size_t number);
 /* Appends one more body, of `size` bytes, in three pieces. On success it is counted. */
 sdb_status fixture_append(struct fixture *f, size_t size);
