@@ -2,14 +2,14 @@
 /*
  * pack.c
  *
- * Idea: pages are packed one by one, each from nothing, so that any of them can be read alone. The
- * bytes of a page that mean nothing (remains of what was deleted) are packed as zeros.
+ * Idea: pages are packed one by one, each from nothing, so that any of them can be read alone. They
+ *   are brought into a dense form first, without what means nothing.
  * Invariants: I1 unpack writes within its page whatever it is given. I2 what pack made, unpack
- *   turns back, but for the hole.
- * Costs (pages of 8 KiB with entries of 16 + 100 bytes, half of which can be compressed; busy
- *   machine): LZ4 5 µs to pack and 1 to unpack, Zstandard 17 and 2 at level 1, 27 and 2 at level 3,
- *   1 ms and 4 at level 19. A room is 33 pages and, once it has met Zstandard, what that takes from
- *   malloc.
+ *   turns back, into a page that means the same.
+ * Costs (nodes of 8 KiB with 50 entries of 16 + 100 bytes, half of which can be compressed; busy
+ *   machine): LZ4 4 µs to pack and 1 to unpack, Zstandard 7 and 2 at level 1, 10 and 2 at level 3,
+ *   0.7 ms and 2 at level 19. A room is 34 pages and, once it has met Zstandard, what that takes
+ *   from malloc.
  * Source: the LZ4 and Zstandard libraries. Not here: where packed pages stand (map.h), choosing
  *   (index/kv).
  */
@@ -31,15 +31,19 @@ struct pack_room {
     struct pack_room *next;
     const sdb_allocator *allocator;
     struct dictionaries *dictionaries;
+    const struct pack_dense *dense;
     uint32_t page_size;
-    uint8_t *memory, *pages, *spare; /* spare: a page on its way in or out */
+    uint8_t *memory, *pages;
+    uint8_t *spare; /* what is to be packed or unpacked */
+    uint8_t *form;  /* a dense form that was unpacked */
     void *lz4;
     ZSTD_CCtx *zstd;
     ZSTD_DCtx *unzstd;
 };
 
 sdb_status sdb__pack_room_new(const sdb_allocator *allocator, uint32_t page_size,
-                              struct dictionaries *dictionaries, struct pack_room **out_room)
+                              struct dictionaries *dictionaries, const struct pack_dense *dense,
+                              struct pack_room **out_room)
 {
     struct pack_room *room = sdb__mem_zalloc(allocator, 1, sizeof *room);
 
@@ -47,7 +51,8 @@ sdb_status sdb__pack_room_new(const sdb_allocator *allocator, uint32_t page_size
     room->allocator = allocator;
     room->page_size = page_size;
     room->dictionaries = dictionaries;
-    room->memory = sdb__mem_alloc(allocator, (size_t)(PACK_PAGES + 1) * page_size + ALIGNMENT);
+    room->dense = dense;
+    room->memory = sdb__mem_alloc(allocator, (size_t)(PACK_PAGES + 2) * page_size + ALIGNMENT);
     room->lz4 = sdb__mem_alloc(allocator, (size_t)LZ4_sizeofState());
     room->unzstd = ZSTD_createDCtx();
     if (!room->memory || !room->lz4 || !room->unzstd) {
@@ -56,6 +61,7 @@ sdb_status sdb__pack_room_new(const sdb_allocator *allocator, uint32_t page_size
     }
     room->pages = room->memory + (ALIGNMENT - (uintptr_t)room->memory % ALIGNMENT) % ALIGNMENT;
     room->spare = room->pages + (size_t)PACK_PAGES * page_size;
+    room->form = room->spare + page_size;
     *out_room = room;
     return SDB_OK;
 }
@@ -78,14 +84,15 @@ uint8_t *sdb__pack_room_page(struct pack_room *room, unsigned index)
 
 /* ---- packing ------------------------------------------------------------------------------ */
 
-/* Packs room->spare into to[0…most). The size, or 0 if it does not fit. */
-static size_t squeeze(struct pack_room *room, struct packing how, uint8_t *to, size_t most)
+/* Packs `bytes` of room->spare into to[0…most). The size, or 0 if it does not fit. */
+static size_t squeeze(struct pack_room *room, struct packing how, size_t bytes, uint8_t *to,
+                      size_t most)
 {
     size_t size;
 
     if (how.algorithm == PACK_LZ4)
         return (size_t)LZ4_compress_fast_extState(room->lz4, (const char *)room->spare,
-                                                  (char *)to, (int)room->page_size, (int)most, 1);
+                                                  (char *)to, (int)bytes, (int)most, 1);
     if (!room->zstd) room->zstd = ZSTD_createCCtx();
     if (!room->zstd) return 0;
     (void)ZSTD_CCtx_reset(room->zstd, ZSTD_reset_session_and_parameters);
@@ -95,28 +102,26 @@ static size_t squeeze(struct pack_room *room, struct packing how, uint8_t *to, s
     (void)ZSTD_CCtx_setParameter(room->zstd, ZSTD_c_dictIDFlag, 0);
     if (how.dictionary && ZSTD_isError(ZSTD_CCtx_refCDict(room->zstd, how.dictionary->pack)))
         return 0;
-    size = ZSTD_compress2(room->zstd, to, most, room->spare, room->page_size);
+    size = ZSTD_compress2(room->zstd, to, most, room->spare, bytes);
     return ZSTD_isError(size) ? 0 : size;
 }
 
 size_t sdb__pack(struct pack_room *room, struct packing how, const uint8_t *page, uint8_t *to)
 {
-    size_t most = room->page_size - SPACE_BLOCK - PACK_HEAD, size, whole;
+    size_t most = room->page_size - SPACE_BLOCK - PACK_HEAD, bytes = room->page_size, size, whole;
+    uint32_t algorithm = how.algorithm;
 
     assert(how.algorithm == PACK_LZ4 || how.algorithm == PACK_ZSTD);
     assert(!how.dictionary || (how.algorithm == PACK_ZSTD && how.dictionary->pack));
-    assert(how.hole + (uint64_t)how.hole_size <= room->page_size);
-    memcpy(room->spare, page, how.hole);
-    memset(room->spare + how.hole, 0, how.hole_size);
-    memcpy(room->spare + how.hole + how.hole_size, page + how.hole + how.hole_size,
-           room->page_size - how.hole - how.hole_size);
-    size = squeeze(room, how, to + PACK_HEAD, most);
+    if (room->dense)
+        bytes = room->dense->make(page, room->page_size, room->spare);
+    else
+        memcpy(room->spare, page, bytes);
+    size = squeeze(room, how, bytes, to + PACK_HEAD, most);
     if (size == 0) return 0;
     put_u32(to, (uint32_t)size);
-    if (how.dictionary)
-        put_u32(to + 4, PACK_ZSTD_WITH | how.dictionary->number << 8);
-    else
-        put_u32(to + 4, how.algorithm);
+    if (how.dictionary) algorithm = PACK_ZSTD_WITH | how.dictionary->number << 8;
+    put_u32(to + 4, algorithm | (room->dense ? PACK_DENSE : 0));
     whole = (PACK_HEAD + size + SPACE_BLOCK - 1) / SPACE_BLOCK * SPACE_BLOCK;
     memset(to + PACK_HEAD + size, 0, whole - PACK_HEAD - size);
     return whole;
@@ -137,32 +142,49 @@ static const char *unpack_with(struct pack_room *room, uint32_t number, uint8_t 
     return NULL;
 }
 
+/*
+ * Unpacks `packed` bytes of room->spare into to[0…page size). *out_made: how many bytes; 0, or more
+ * than a page has, if they do not unpack. NULL, or why it is not tried.
+ */
+static const char *release(struct pack_room *room, uint32_t algorithm, size_t packed, uint8_t *to,
+                           size_t *out_made)
+{
+    *out_made = 0;
+    if (algorithm == PACK_LZ4) {
+        int answer = LZ4_decompress_safe((const char *)room->spare, (char *)to, (int)packed,
+                                         (int)room->page_size);
+
+        if (answer > 0) *out_made = (size_t)answer;
+    } else if (algorithm == PACK_ZSTD) {
+        *out_made = ZSTD_decompressDCtx(room->unzstd, to, room->page_size, room->spare, packed);
+    } else if ((algorithm & 0xff) == PACK_ZSTD_WITH) {
+        return unpack_with(room, algorithm >> 8, to, packed, out_made);
+    } else {
+        return "packed in an unknown way";
+    }
+    return NULL;
+}
+
 const char *sdb__unpack(struct pack_room *room, uint8_t *memory, size_t size)
 {
     uint32_t packed, algorithm;
-    size_t made = 0;
+    const char *wrong;
+    bool dense;
+    size_t made;
 
     if (size < SPACE_BLOCK || size >= room->page_size) return "packed into an impossible size";
     packed = get_u32(memory);
     algorithm = get_u32(memory + 4);
+    dense = room->dense && (algorithm & PACK_DENSE);
     if (packed > size - PACK_HEAD || packed + PACK_HEAD + SPACE_BLOCK <= size)
         return "packed bytes of an impossible number";
     memcpy(room->spare, memory + PACK_HEAD, packed);
-    if (algorithm == PACK_LZ4) {
-        int answer = LZ4_decompress_safe((const char *)room->spare, (char *)memory, (int)packed,
-                                         (int)room->page_size);
-
-        if (answer > 0) made = (size_t)answer;
-    } else if (algorithm == PACK_ZSTD) {
-        made = ZSTD_decompressDCtx(room->unzstd, memory, room->page_size, room->spare, packed);
-    } else if ((algorithm & 0xff) == PACK_ZSTD_WITH) {
-        const char *wrong = unpack_with(room, algorithm >> 8, memory, packed, &made);
-
-        if (wrong) return wrong;
-    } else {
-        return "packed in an unknown way";
-    }
-    return made == room->page_size ? NULL : "its packed bytes do not make a page";
+    if (dense) algorithm &= ~(uint32_t)PACK_DENSE;
+    wrong = release(room, algorithm, packed, dense ? room->form : memory, &made);
+    if (wrong) return wrong;
+    if (dense && made != 0 && made <= room->page_size)
+        return room->dense->undo(room->form, made, memory, room->page_size);
+    return !dense && made == room->page_size ? NULL : "its packed bytes do not make a page";
 }
 
 /* ---- lists -------------------------------------------------------------------------------- */

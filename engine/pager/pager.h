@@ -75,6 +75,7 @@ struct pager_options {
     struct packing (*packing)(void *context, const uint8_t *data, uint32_t page_size);
     void *packing_context;
     struct dictionaries *dictionaries; /* those that pages name; borrowed; may be NULL */
+    const struct pack_dense *dense;    /* how pages stand that are packed; may be NULL */
 };
 
 /* ---- opening ------------------------------------------------------------------------------ */

@@ -61,7 +61,9 @@ struct pack_room *sdb__pool_room_get(struct pager *p)
     room = sdb__pack_rooms_take(&p->rooms);
     (void)pthread_mutex_unlock(&p->queue_lock);
     if (!room && sdb__pack_room_new(p->allocator, p->page_size,
-                                    p->options.dictionaries, &room) != SDB_OK) return NULL;
+                                    p->options.dictionaries, p->options.dense,
+                                    &room) != SDB_OK)
+        return NULL;
     return room;
 }
 

@@ -27,8 +27,10 @@ enum {
     FEATURE_KEPT = 2,         /* there are kept checkpoints, whose blocks must not be reused */
     FEATURE_EXPIRY = 4,       /* keyspaces may have a time to live, values an expiry */
     FEATURE_DICTIONARIES = 8, /* pages may be packed with dictionaries, which the catalog has */
+    FEATURE_DENSE = 16,       /* packed pages may be packed in their dense form */
     /* those that this library knows */
-    SUPERBLOCK_FEATURES = FEATURE_PACKING | FEATURE_KEPT | FEATURE_EXPIRY | FEATURE_DICTIONARIES,
+    SUPERBLOCK_FEATURES = FEATURE_PACKING | FEATURE_KEPT | FEATURE_EXPIRY | FEATURE_DICTIONARIES |
+                          FEATURE_DENSE,
     SUPERBLOCK_KEPT_MOST = 1000,
     PAGE_SIZE_LEAST = 4096,
     PAGE_SIZE_MOST = 65536

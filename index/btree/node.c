@@ -28,25 +28,6 @@ static uint32_t get_heap(struct node n)
     return get_u32(n.data + 4);
 }
 
-static size_t fence_bytes(struct node n)
-{
-    return (size_t)get_u16(n.data + 14) + get_u16(n.data + 16);
-}
-
-/* A suffix' first four bytes as a number that orders as they do. */
-static uint32_t make_head(struct bytes suffix)
-{
-    uint8_t first[4] = {0};
-
-    if (suffix.size >= 4) {
-        uint32_t v;
-        memcpy(&v, suffix.data, 4);
-        return be32toh(v);
-    }
-    if (suffix.size) memcpy(first, suffix.data, suffix.size);
-    return (uint32_t)first[0] << 24 | (uint32_t)first[1] << 16 | (uint32_t)first[2] << 8;
-}
-
 void sdb__node_init(struct node n, unsigned level, uint32_t tree, uint64_t id, struct bytes lower,
                     const struct bytes *upper)
 {
@@ -87,7 +68,7 @@ static unsigned search_heads(struct node n, uint32_t head, unsigned low, unsigne
 /* The first slot whose suffix is >= suffix. */
 static unsigned search_suffix(struct node n, struct bytes suffix, bool *out_found)
 {
-    uint32_t head = make_head(suffix);
+    uint32_t head = node_head(suffix);
     unsigned count = node_count(n), low = search_heads(n, head, 0, count), high = low;
 
     *out_found = false;
@@ -152,7 +133,7 @@ size_t sdb__node_room(struct node n)
 
 size_t sdb__node_used(struct node n)
 {
-    return n.size - NODE_HEADER - fence_bytes(n) - sdb__node_room(n);
+    return n.size - NODE_HEADER - node_fence_bytes(n) - sdb__node_room(n);
 }
 
 /* Bytes of a cell. */
@@ -168,7 +149,7 @@ static size_t cell_size(struct node n, unsigned i)
 static void compact(struct node n)
 {
     uint8_t copy[PAGE_SIZE_MOST];
-    uint32_t heap = (uint32_t)(n.size - fence_bytes(n));
+    uint32_t heap = (uint32_t)(n.size - node_fence_bytes(n));
 
     memcpy(copy, n.data, n.size);
     for (unsigned i = 0; i < node_count(n); i++) {
@@ -199,7 +180,7 @@ static void write_cell(struct node n, unsigned i, struct bytes suffix, enum node
         cell += NODE_VALUE_HEAD;
     }
     if (payload.size) memcpy(cell, payload.data, payload.size);
-    put_u32(slot, make_head(suffix));
+    put_u32(slot, node_head(suffix));
     put_u16(slot + 4, (uint16_t)heap);
     put_u16(slot + 6, (uint16_t)suffix.size);
     put_u32(n.data + 4, heap);
@@ -336,7 +317,7 @@ static const char *verify_cell(struct node n, unsigned i, size_t slots_end, size
             (head >> 14 == NODE_LAYER) != (node_prefix_size(n) + suffix == n.size / 16 + 1))
             return "a value has an unknown form";
     }
-    if (get_u32(slot) != make_head((struct bytes){n.data + at, suffix}))
+    if (get_u32(slot) != node_head((struct bytes){n.data + at, suffix}))
         return "a slot's head is not its key's";
     *out_size = size;
     return NULL;
@@ -365,7 +346,7 @@ const char *sdb__node_verify(const uint8_t *data, uint32_t page_size, uint64_t i
 
     if (get_u16(data + 14) > page_size / 16 + 1 || get_u16(data + 16) > page_size / 16 + 1)
         return "a fence is too long";
-    cells_end = page_size - fence_bytes(n);
+    cells_end = page_size - node_fence_bytes(n);
     if (node_id(n) != id) return "it is another page";
     if (get_heap(n) > cells_end || slots_end > get_heap(n)) return "its heap lies outside the page";
     lower = node_lower(n);

@@ -29,6 +29,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "engine/base/bytes.h"
 
@@ -70,6 +71,27 @@ static inline struct bytes node_upper(struct node n)
 {
     size_t size = get_u16(n.data + 16);
     return (struct bytes){n.data + n.size - get_u16(n.data + 14) - size, size};
+}
+
+/* Both fences stand together, up to the end of the page. */
+static inline size_t node_fence_bytes(struct node n)
+{
+    return (size_t)get_u16(n.data + 14) + get_u16(n.data + 16);
+}
+
+/* A suffix' first four bytes as a number that orders as they do. */
+static inline uint32_t node_head(struct bytes suffix)
+{
+    uint8_t first[4] = {0};
+
+    if (suffix.size >= 4) {
+        uint32_t v;
+
+        memcpy(&v, suffix.data, 4);
+        return be32toh(v);
+    }
+    if (suffix.size) memcpy(first, suffix.data, suffix.size);
+    return (uint32_t)first[0] << 24 | (uint32_t)first[1] << 16 | (uint32_t)first[2] << 8;
 }
 
 static inline const uint8_t *node_slot(struct node n, unsigned i)

@@ -32,6 +32,7 @@
 #include "engine/base/status.h"
 #include "engine/pager/map.h"
 #include "engine/pager/pack.h"
+#include "index/btree/node_dense.h"
 #include "index/kv/database.h"
 
 enum { BATCH = 32, PIECE = 1024 * 1024 };
@@ -280,7 +281,8 @@ static sdb_status prepare(struct copy *c)
     TRY(sdb__map_init(&c->map, allocator, c->page_size));
     TRY(sdb__map_load(&c->map, c->in, c->db->file, &c->superblock, NULL, NULL));
     c->id_limit = (uint64_t)c->map.count * c->map.per_chunk;
-    TRY(sdb__pack_room_new(allocator, c->page_size, &c->db->dictionaries, &c->room));
+    TRY(sdb__pack_room_new(allocator, c->page_size, &c->db->dictionaries,
+                           &sdb__node_dense, &c->room));
     c->memory = sdb__mem_alloc(allocator, (size_t)BATCH * PAGE_SIZE_MOST);
     c->unused = sdb__mem_zalloc(allocator, (size_t)c->id_limit, sizeof *c->unused);
     if (!c->memory || !c->unused) return SDB_NOMEM;

@@ -19,6 +19,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/mutant.h"
 #include "engine/base/status.h"
+#include "index/btree/node_dense.h"
 #include "index/kv/merge.h"
 #include "index/kv/dict.h"
 #include "index/kv/packing.h"
@@ -206,7 +207,8 @@ static struct pager_options pager_options(sdb_db *db)
                                   .cache_policy = db->options.cache_policy,
                                   .readonly = db->readonly, .verify = sdb__node_verify,
                                   .packing = sdb__packing_of_page, .packing_context = db,
-                                  .dictionaries = &db->dictionaries};
+                                  .dictionaries = &db->dictionaries,
+                                  .dense = &sdb__node_dense};
 }
 
 /* Writes an empty database into the empty file. */

@@ -2,8 +2,7 @@
 /*
  * packing.c
  *
- * Idea: a page says of which tree it is, and the table of keyspaces says how those are packed. What
- * lies between a node's slots and its cells means nothing and is packed as zeros.
+ * Idea: a page says of which tree it is, and the table of keyspaces says how those are packed.
  * Invariants: I1 a node that is asked about is sound, or made by us.
  * Costs: a short lock and a binary search for each page that is written. Not here: the algorithms
  *   (engine/pager/pack.c).
@@ -13,6 +12,7 @@
 #include <string.h>
 
 #include "engine/base/status.h"
+#include "engine/pager/superblock.h"
 #include "index/kv/database.h"
 #include "index/kv/dict.h"
 
@@ -53,12 +53,11 @@ struct packing sdb__packing_of_page(void *context, const uint8_t *data, uint32_t
     struct node n = {(uint8_t *)(uintptr_t)data, page_size};
     const struct dictionary *dictionary;
     uint32_t packing = sdb__keyspace_packing(db, node_tree(n), &dictionary);
-    uint32_t hole = NODE_HEADER + node_count(n) * NODE_SLOT, heap = get_u32(n.data + 4);
 
     if (packing == 0) return (struct packing){.algorithm = PACK_NONE};
+    sdb__pager_need_feature(db->pager, FEATURE_DENSE);
     if (dictionary && !dictionary->pack) dictionary = NULL; /* whoever only reads */
-    return (struct packing){(uint8_t)packing, (uint8_t)(packing >> 8), hole, heap - hole,
-                            dictionary};
+    return (struct packing){(uint8_t)packing, (uint8_t)(packing >> 8), dictionary};
 }
 
 /* ---- what a keyspace takes ---------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/status.h"
 #include "engine/pager/space.h"
+#include "index/btree/node_dense.h"
 #include "index/kv/dict.h"
 #include "index/kv/packing.h"
 
@@ -114,7 +115,7 @@ static struct packing packing_of(const struct training *t, size_t i,
     return how;
 }
 
-/* Puts what means something of the pages to train with one behind the other. */
+/* Puts the dense forms of the pages to train with one behind the other. */
 static sdb_status make_samples(struct training *t)
 {
     size_t at = 0;
@@ -125,13 +126,9 @@ static sdb_status make_samples(struct training *t)
     if (!t->samples || !t->sizes || !t->bytes) return SDB_NOMEM;
     for (size_t i = 0; i < t->page_count; i++) {
         const uint8_t *page = t->pages + i * t->page_size;
-        struct packing how = packing_of(t, i, NULL);
-        size_t behind = how.hole + how.hole_size;
 
         if (i % TRIED_PART == 0) continue;
-        memcpy(t->samples + at, page, how.hole);
-        memcpy(t->samples + at + how.hole, page + behind, t->page_size - behind);
-        t->sizes[t->sample_count] = t->page_size - how.hole_size;
+        t->sizes[t->sample_count] = sdb__node_make_dense(page, t->page_size, t->samples + at);
         at += t->sizes[t->sample_count++];
     }
     return SDB_OK;
@@ -142,7 +139,7 @@ static sdb_status try_out(struct training *t, const struct dictionary *dictionar
 {
     struct pack_room *room;
 
-    TRY(sdb__pack_room_new(t->allocator, t->page_size, NULL, &room));
+    TRY(sdb__pack_room_new(t->allocator, t->page_size, NULL, &sdb__node_dense, &room));
     for (size_t i = 0; i < t->page_count; i += TRIED_PART) {
         const uint8_t *page = t->pages + i * t->page_size;
         size_t before = sdb__pack(room, packing_of(t, i, NULL), page,

@@ -29,6 +29,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/status.h"
 #include "index/btree/node.h"
+#include "index/btree/node_dense.h"
 #include "index/kv/verify_run.h"
 
 enum { BATCH = 32, LOST_NAMED = 16, PROBLEM_SIZE = 1024 };
@@ -300,7 +301,7 @@ sdb_status sdb__verify_checkpoint(struct verify_run *run)
 {
     sdb__dictionaries_init(&run->dictionaries, run->what->allocator);
     TRY(sdb__pack_room_new(run->what->allocator, run->page_size, &run->dictionaries,
-                           &run->room));
+                           &sdb__node_dense, &run->room));
     TRY(load_map(run));
     TRY(sdb__verify_dictionaries(run));
     TRY(read_pages(run));

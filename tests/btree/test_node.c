@@ -8,6 +8,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/pager/superblock.h"
+#include "index/btree/node_dense.h"
 #include "tests/pager/pager_fixture.h"
 
 enum { MODEL_MOST = 2000, KEY_ROOM = 300, VALUE_ROOM = 600 };
@@ -100,6 +101,62 @@ static void check(void)
     ck_assert_uint_eq(sdb__node_used(s.node), used);
 }
 
+/* The dense form of the node, in memory of its own of just that size. */
+static uint8_t *make_dense(size_t *out_size)
+{
+    uint8_t *room = malloc(s.node.size), *dense;
+
+    ck_assert_ptr_nonnull(room);
+    *out_size = sdb__node_make_dense(s.node.data, s.node.size, room);
+    ck_assert_uint_le(*out_size, s.node.size);
+    dense = malloc(*out_size);
+    ck_assert_ptr_nonnull(dense);
+    memcpy(dense, room, *out_size);
+    free(room);
+    return dense;
+}
+
+/* What comes back from the dense form holds the same, with no byte wasted. */
+static void check_dense(void)
+{
+    uint8_t *was = s.node.data, *page = malloc(s.node.size);
+    size_t size;
+    uint8_t *dense = make_dense(&size);
+
+    ck_assert_ptr_nonnull(page);
+    memset(page, 0xa5, s.node.size);
+    ck_assert_ptr_null(sdb__node_from_dense(dense, size, page, s.node.size));
+    ck_assert_uint_eq(get_u32(page + 8), 0);
+    s.node.data = page;
+    check();
+    s.node.data = was;
+    free(page);
+    free(dense);
+}
+
+/* Whatever is made of the dense form, it is refused, or a page that verify can judge. */
+static void spoil_dense(uint64_t *state)
+{
+    uint8_t *page = malloc(s.node.size);
+    size_t size;
+    uint8_t *dense = make_dense(&size);
+
+    ck_assert_ptr_nonnull(page);
+    for (unsigned i = 0; i < 50; i++) {
+        size_t at = random_below(state, random_below(state, 2) ? size : NODE_HEADER);
+        uint8_t was = dense[at];
+
+        dense[at] = (uint8_t)random_next(state);
+        if (!sdb__node_from_dense(dense, size, page, s.node.size))
+            (void)sdb__node_verify(page, s.node.size, 1234);
+        ck_assert_ptr_nonnull(
+            sdb__node_from_dense(dense, random_below(state, size), page, s.node.size) ? "" : NULL);
+        dense[at] = was;
+    }
+    free(page);
+    free(dense);
+}
+
 /* A key with the common beginning and a short tail of bytes that are often 0, 1 or 255. */
 static size_t draw_key(uint64_t *state, uint8_t *key)
 {
@@ -187,6 +244,8 @@ static void random_work(uint64_t *state, int steps, int removes)
         if (step % 32 == 0) check();
     }
     check();
+    check_dense();
+    spoil_dense(state);
 }
 
 START_TEST(random_changes_agree_with_the_model)

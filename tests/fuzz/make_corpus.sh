@@ -4,7 +4,7 @@
 # program SDB makes. The first byte of a seed is the target's own; see its head.
 set -eu
 sdb=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
-mkdir -p "$2/fuzz_file" "$2/fuzz_log" "$2/fuzz_import" "$2/fuzz_merge" "$2/fuzz_history"
+for target in dense file history import log merge; do mkdir -p "$2/fuzz_$target"; done
 out=$(cd "$2" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/sdb-corpus.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -143,6 +143,7 @@ log()
 {
     file=$1 bits=$2
     shift 2
+    : >said
     "$sdb" "$@" "$file.sdb" <script >said 2>&1 &
     shell=$!
     exec 4>script
@@ -168,6 +169,18 @@ log()
 }
 log plain 0
 log packed 2 --log-compression lz4
+
+# ---- dense forms: the page size, header, fences, planes, suffixes, payloads ----------------------
+# dense LEVEL FLAGS COUNT LOWER UPPER REST: the prefix is empty, the page number 7 of tree 3
+dense()
+{
+    printf '%b' "\\0$1\\0$2\\0$3\\0000\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0$4\\0\\0$5\\0\\0\\0"
+    printf '%b' '\03\0\0\0\07\0\0\0\0\0\0\0' "$6"
+}
+dense 0 1 0 0 0 '' | seed fuzz_dense empty 0
+dense 0 1 2 0 0 '\01\02\0\0\02\03\0\0abcxxyyy' | seed fuzz_dense leaf 0
+dense 0 0 2 1 1 'za\01\01\0\0\01\01\0\0bcxy' | seed fuzz_dense leaf-with-fences 1
+dense 1 1 2 0 0 '\0\01\0\0\07\010\0\0\0\0\0\0\0\0\0\0\0\0\0\0m' | seed fuzz_dense inner 1
 
 # ---- merges: the operator, how much is the value, the value and the operand ----------------------
 printf '\10\377\377\377\377\377\377\377\177\1\0\0\0\0\0\0\0' | seed fuzz_merge add 1

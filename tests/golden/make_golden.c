@@ -2,7 +2,8 @@
 /*
  * make_golden.c: writes the golden files into the folder that is named: format1.sdb, after a clean
  * close, format1.log, the first segment of the log that led to it, format2.log, the same with
- * compressed records, and packed1.sdb with packed pages; those that are there already it leaves
+ * compressed records, and dense1.sdb with packed pages (packed1.sdb, which had them before there
+ * was a dense form, cannot be made any more); those that are there already it leaves
  * alone. Run by hand when the format changes; what it wrote is kept under version control.
  */
 #include <sdb/sdb.h>
@@ -219,7 +220,7 @@ int main(int count, char **arguments)
     (void)snprintf(path, sizeof path, "%s/format2.sdb", arguments[1]);
     (void)snprintf(copy, sizeof copy, "%s/format2.log", arguments[1]);
     if (!is_there(copy)) make_packed_log(path, copy, options);
-    (void)snprintf(path, sizeof path, "%s/packed1.sdb", arguments[1]);
+    (void)snprintf(path, sizeof path, "%s/dense1.sdb", arguments[1]);
     if (!is_there(path)) make_packed(path, options);
     (void)snprintf(path, sizeof path, "%s/dictionary1.sdb", arguments[1]);
     if (!is_there(path)) make_dictionary(path, options);

@@ -138,12 +138,12 @@ START_TEST(golden_packed_database_is_read_exactly)
 {
     static const char *const names[] = {"lz4", "zstd"};
     static uint8_t bytes[ROOM];
-    size_t size = read_golden("packed1.sdb", bytes);
+    size_t size = read_golden(_i ? "dense1.sdb" : "packed1.sdb", bytes);
     struct io *io = kv_disk(1);
     sdb_options options = kv_options(0);
     sdb_db *db;
 
-    ck_assert_uint_eq(get_u32(bytes + 12), 1); /* features */
+    ck_assert_uint_eq(get_u32(bytes + 12), _i ? 17 : 1); /* features */
     place(io, KV_PATH, bytes, size);
     db = kv_open(io, &options);
     for (unsigned i = 0; i < 2; i++) {
@@ -399,7 +399,7 @@ int main(void)
     TCase *cases = tcase_create("golden");
 
     tcase_add_test(cases, golden_database_is_read_exactly);
-    tcase_add_test(cases, golden_packed_database_is_read_exactly);
+    tcase_add_loop_test(cases, golden_packed_database_is_read_exactly, 0, 2);
     tcase_add_test(cases, golden_database_with_a_dictionary_is_read_exactly);
     tcase_add_test(cases, golden_snapshots_are_read_exactly);
     tcase_add_loop_test(cases, golden_log_is_read_exactly, 0, 2);

@@ -350,11 +350,11 @@ START_TEST(file_says_what_a_reader_must_know)
     (void)make(db, 1);
     OK(sdb_close(db));
     for (unsigned slot = 0; slot < 2; slot++)
-        ck_assert_uint_eq(features_at(io, slot * 4096), FEATURE_PACKING);
+        ck_assert_uint_eq(features_at(io, slot * 4096), FEATURE_PACKING | FEATURE_DENSE);
     db = kv_open(io, &options);
     kv_put_text(kv_keyspace(db, "plain"), "key", "value");
     OK(sdb_close(db));
-    ck_assert_uint_eq(features_at(io, 0), FEATURE_PACKING);
+    ck_assert_uint_eq(features_at(io, 0), FEATURE_PACKING | FEATURE_DENSE);
     sdb__io_free(io);
 }
 END_TEST

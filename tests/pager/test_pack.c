@@ -20,7 +20,7 @@ static uint8_t page[PAGE], packed[PAGE], back[PAGE];
 
 static void set_up(void)
 {
-    OK(sdb__pack_room_new(&sdb__mem_default, PAGE, NULL, &room));
+    OK(sdb__pack_room_new(&sdb__mem_default, PAGE, NULL, NULL, &room));
 }
 
 static void tear_down(void)
@@ -51,8 +51,8 @@ static const char *unpack(const uint8_t *from, size_t size)
     return wrong;
 }
 
-static const struct packing ways[] = {{PACK_LZ4, 0, 0, 0, NULL}, {PACK_ZSTD, 0, 0, 0, NULL},
-                                      {PACK_ZSTD, 1, 0, 0, NULL}, {PACK_ZSTD, 19, 0, 0, NULL}};
+static const struct packing ways[] = {
+    {PACK_LZ4, 0, NULL}, {PACK_ZSTD, 0, NULL}, {PACK_ZSTD, 1, NULL}, {PACK_ZSTD, 19, NULL}};
 enum { WAYS = sizeof ways / sizeof ways[0] };
 
 START_TEST(pages_come_back_and_take_whole_blocks)
@@ -80,24 +80,55 @@ START_TEST(pages_come_back_and_take_whole_blocks)
 }
 END_TEST
 
-START_TEST(hole_costs_nothing_and_comes_back_as_zeros)
+/* The dense form of a page here: how much of it is meant, and that. The rest comes back 0. */
+static size_t make_dense(const uint8_t *from, uint32_t page_size, uint8_t *to)
 {
-    uint64_t random = 3;
+    size_t size = get_u16(from);
 
+    ck_assert_uint_le(size, page_size);
+    memcpy(to, from, size);
+    return size;
+}
+
+static const char *undo_dense(const uint8_t *dense, size_t size, uint8_t *to, uint32_t page_size)
+{
+    if (size < 2 || get_u16(dense) != size) return "not that dense";
+    memcpy(to, dense, size);
+    memset(to + size, 0, page_size - size);
+    return NULL;
+}
+
+START_TEST(dense_form_is_what_is_packed)
+{
+    static const struct pack_dense dense = {make_dense, undo_dense};
+    uint64_t random = 3;
+    struct pack_room *plain = room;
+
+    OK(sdb__pack_room_new(&sdb__mem_default, PAGE, NULL, &dense, &room));
     for (unsigned i = 0; i < WAYS; i++) {
-        struct packing how = ways[i];
         size_t size;
 
         fill_page(&random, 256);
-        how.hole = 100;
-        how.hole_size = PAGE - 1000;
-        size = sdb__pack(room, how, page, packed);
+        put_u16(page, 1000);
+        size = sdb__pack(room, ways[i], page, packed);
         ck_assert_uint_gt(size, 0);
         ck_assert_uint_le(size, 1536);
+        ck_assert_uint_eq(get_u32(packed + 4), (uint32_t)ways[i].algorithm | PACK_DENSE);
         ck_assert_ptr_null(unpack(packed, size));
-        memset(page + how.hole, 0, how.hole_size);
+        memset(page + 1000, 0, PAGE - 1000);
         ck_assert_mem_eq(back, page, PAGE);
+
+        put_u32(packed + 4, ways[i].algorithm); /* says that it is a whole page */
+        ck_assert_ptr_nonnull(unpack(packed, size));
+        put_u16(page, 1001);
+        size = sdb__pack(plain, ways[i], page, packed);
+        ck_assert_uint_gt(size, 0);
+        ck_assert_ptr_null(unpack(packed, size)); /* a page that was packed as it is */
+        put_u32(packed + 4, ways[i].algorithm | PACK_DENSE);
+        ck_assert_str_eq(unpack(packed, size), "not that dense");
     }
+    sdb__pack_room_free(room);
+    room = plain;
 }
 END_TEST
 
@@ -198,7 +229,7 @@ int main(void)
 
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, pages_come_back_and_take_whole_blocks);
-    tcase_add_test(cases, hole_costs_nothing_and_comes_back_as_zeros);
+    tcase_add_test(cases, dense_form_is_what_is_packed);
     tcase_add_test(cases, forged_heads_are_refused);
     tcase_add_test(cases, bombs_and_short_pages_are_refused);
     tcase_add_test(cases, any_bytes_do_no_harm);
