@@ -8,7 +8,8 @@
  *   any place that the log still has.
  * Invariants: I1 every commit that returned before the command is printed, each once. I2 at most
  *   KEEP_BYTES of log are kept for it that a checkpoint would have removed.
- * Costs: opening a database, nothing; memory does not grow with the number of commits.
+ * Costs: opening a database, nothing; memory grows neither with the number of commits nor with
+ *   their size.
  * Not here: following, which only the process that has the database open can do: in C.
  */
 #include <stdlib.h>
@@ -54,6 +55,7 @@ static void name_change(const sdb_change *change, char out[32])
     case SDB_CHANGE_KEYSPACE_MAKE: (void)snprintf(out, 32, "create"); break;
     case SDB_CHANGE_KEYSPACE_DROP: (void)snprintf(out, 32, "drop"); break;
     case SDB_CHANGE_DEL_RANGE: (void)snprintf(out, 32, "delrange"); break;
+    case SDB_CHANGE_KEYSPACE_TTL: (void)snprintf(out, 32, "ttl"); break;
     case SDB_CHANGE_MERGE:
         if (operator_number < sizeof operators / sizeof *operators)
             (void)snprintf(out, 32, "merge %s", operators[operator_number]);
@@ -67,7 +69,7 @@ static void name_change(const sdb_change *change, char out[32])
 static bool print_change(struct render *render, const sdb_committed *commit,
                          const sdb_change *change)
 {
-    char number[24], next[24], what[32], dropped[24];
+    char number[24], next[24], what[32], dropped[24], ttl[24];
     sdb_slice keyspace = {change->keyspace_name, strlen(change->keyspace_name)};
     sdb_slice key = change->key, value = change->value;
 
@@ -79,6 +81,10 @@ static bool print_change(struct render *render, const sdb_committed *commit,
     if (change->kind == SDB_CHANGE_KEYSPACE_MAKE) {
         keyspace = key; /* the name that it was made with, also if it has been dropped since */
         key.size = value.size = 0;
+    } else if (change->kind == SDB_CHANGE_KEYSPACE_TTL) { /* as alter --ttl takes it */
+        (void)snprintf(ttl, sizeof ttl, "%llums", (unsigned long long)change->time_ms);
+        value.data = change->time_ms ? ttl : "none";
+        value.size = strlen(value.data);
     } else if (change->kind == SDB_CHANGE_MERGE && value.size) {
         value = (sdb_slice){(const char *)value.data + 1, value.size - 1};
     }
@@ -101,7 +107,7 @@ static int print_all(struct shell *shell, sdb_changes *changes, const char *only
     if (status != SDB_OK) return tool_fail_status(shell->tool, status);
     render_begin(&render, shell->mode, columns, COLUMNS, "change/changes", stdout);
     while (!done && !tool_interrupted()) {
-        status = sdb_changes_next(changes, 0, &commit);
+        status = sdb_changes_next_part(changes, 0, &commit);
         if (status != SDB_OK) break;
         for (size_t i = 0; i < commit.count && !done && !tool_interrupted(); i++) {
             const sdb_change *change = &commit.changes[i];

@@ -220,7 +220,8 @@ const struct shell_command shell_dot_commands[] = {
       "List what was committed since the shell opened the file, or since the last .changes",
       "One row a change: the number of its commit, the place in the log behind it, what was done,\n"
       "and where. Of several changes of a transaction to one key only the last is there. Of\n"
-      "delrange, key and value are the bounds; of merge the value is the operand. A checkpoint\n"
+      "delrange, key and value are the bounds; of merge the value is the operand. A large commit\n"
+      "comes in parts, with its own place before the last: --lsn begins there again. A checkpoint\n"
       "removes what is older than 16 MiB of log; what is gone is said. What other processes did\n"
       "cannot be seen: a file is open for writing in one. Programs follow with sdb/changes.h.",
       ACCEPT(LSN), 0, 1, NULL}, shell_changes_run, true},

@@ -4,11 +4,19 @@
  *
  * Idea: a durable byte of the log does not change while its segment is in the list, so it can be
  *   read from the file without a lock. A segment that is recycled under the reader shows: records
- *   of its new life are not valid at the old LSNs.
- * Invariants: I1 nothing at or behind `durable` is looked at. I2 `next` moves over a body at once,
- *   when it has been put together. I3 a record that is not valid is taken for damage only if its
- *   segment is still in the list afterwards.
- * Costs: one open file and a window of 128 KiB a stream; each byte is read, hashed and copied once.
+ *   of its new life are not valid at the old LSNs. Of a body that is larger than a part the records
+ *   up to its end are looked at before its first part is given, and read again afterwards.
+ *
+ *     next       at            ahead          a body of which a part is full, and whose
+ *     [first ][middle][middle][middle][…      end is being looked for
+ *
+ * Invariants: I1 nothing at or behind `durable` is looked at. I2 `next` moves over a body when it
+ *   was given to its end and the stream is called again. I3 a record that is not valid is taken for
+ *   damage only if its segment is still in the list afterwards. I4 of a body without a durable end
+ *   nothing is given.
+ * Costs: one open file, a window of 128 KiB and a part a stream; each byte is read, hashed,
+ *   unpacked and copied once, in bodies larger than a part all but the last twice. What was looked
+ *   at is not looked at again when the end is not durable yet.
  * Not here: who keeps segments from being trimmed (index/kv/changes.c).
  */
 #include "wal/wal_stream.h"
@@ -18,6 +26,7 @@
 #include <string.h>
 #include <time.h>
 #include "engine/base/mem.h"
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "wal/wal_internal.h"
 
@@ -28,9 +37,19 @@ static_assert(STREAM_WINDOW >= WAL_RECORD_HEADER + WAL_RECORD_MAX, "a record fit
 struct wal_stream {
     struct wal *wal;
     struct io_queue *queue;
-    uint64_t next; /* the next body begins here or behind */
-    bool opened;   /* nothing was read yet: `next` is what the caller says */
-    struct buffer body;
+    size_t part_bytes;
+    uint64_t next;  /* the next body, or the one being given, begins here or behind */
+    uint64_t at;    /* the next record to be taken */
+    uint64_t ahead; /* the next one to be looked at for the end of the body */
+    bool opened;    /* nothing was read yet: `next` is what the caller says */
+    /* the body that has begun: */
+    bool begun;
+    bool whole;     /* its end is known */
+    bool given;     /* a part of it was given */
+    bool dealt;     /* what is in `bytes` was given */
+    bool ended;     /* so was its end */
+    uint64_t body_lsn;
+    struct buffer bytes;
 
     struct io_file *file; /* the segment that is open; NULL: none */
     uint64_t first_lsn, end_lsn;
@@ -40,14 +59,16 @@ struct wal_stream {
     uint8_t *unpacked; /* room for a packed payload; NULL: there was none yet */
 };
 
-sdb_status sdb__wal_stream_open(struct wal *wal, uint64_t from_lsn, struct wal_stream **out_stream)
+sdb_status sdb__wal_stream_open(struct wal *wal, uint64_t from_lsn, size_t part_bytes,
+                                struct wal_stream **out_stream)
 {
     struct wal_stream *s = sdb__mem_zalloc(wal->allocator, 1, sizeof *s);
     sdb_status status;
 
     if (!s) return SDB_NOMEM;
     s->wal = wal;
-    s->next = from_lsn;
+    s->part_bytes = part_bytes;
+    s->next = s->at = from_lsn;
     s->opened = true;
     s->window = sdb__mem_alloc(wal->allocator, STREAM_WINDOW);
     status = s->window ? sdb__io_queue_new(wal->io, 1, &s->queue) : SDB_NOMEM;
@@ -67,7 +88,7 @@ void sdb__wal_stream_close(struct wal_stream *s)
     allocator = s->wal->allocator;
     sdb__io_close(s->file);
     sdb__io_queue_free(s->queue);
-    sdb__buffer_done(allocator, &s->body);
+    sdb__buffer_done(allocator, &s->bytes);
     sdb__mem_free(allocator, s->unpacked);
     sdb__mem_free(allocator, s->window);
     sdb__mem_free(allocator, s);
@@ -168,51 +189,119 @@ static sdb_status next_record(struct wal_stream *s, uint64_t lsn, uint64_t durab
                            &s->unpacked, out_payload);
 }
 
-/* Adds a record to the body. *out_whole: it is the last of one. */
-static sdb_status take(struct wal_stream *s, const struct wal_record *record, uint64_t lsn,
-                       const uint8_t *payload, bool *begun, struct wal_streamed *out,
-                       bool *out_whole)
+/* The next record at *lsn or, where a segment ends, behind it; it moves there. */
+static sdb_status walk(struct wal_stream *s, uint64_t *lsn, uint64_t durable,
+                       struct wal_record *out_record, const uint8_t **out_payload)
 {
-    bool begins = record->kind == WAL_KIND_WHOLE || record->kind == WAL_KIND_FIRST;
-
-    *out_whole = record->kind == WAL_KIND_WHOLE || record->kind == WAL_KIND_LAST;
-    if (record->kind == WAL_KIND_CLOSE) return SDB_OK;
-    if (begins) { /* what was begun before it was given up */
-        s->body.size = 0;
-        out->lsn = lsn;
-        *begun = true;
+    for (;;) {
+        if (*lsn >= durable) return SDB_END;
+        TRY(open_at(s, *lsn));
+        if (s->end_lsn - *lsn >= WAL_RECORD_HEADER) {
+            TRY(next_record(s, *lsn, durable, out_record, out_payload));
+            if (out_record->kind != WAL_KIND_CLOSE) return SDB_OK;
+        }
+        *lsn = s->end_lsn;
     }
-    if (!*begun) return judge(s, lsn);
-    return sdb__buffer_append(s->wal->allocator, &s->body, payload, record->raw);
 }
 
-sdb_status sdb__wal_stream_next(struct wal_stream *s, struct wal_streamed *out_body)
+static bool begins(const struct wal_record *record)
 {
-    uint64_t durable = sdb__wal_durable(s->wal), lsn = s->next;
-    struct wal_streamed body = {.lsn = lsn};
-    bool begun = false, whole = false;
+    return record->kind == WAL_KIND_WHOLE || record->kind == WAL_KIND_FIRST;
+}
 
-    while (!whole) {
+static bool ends(const struct wal_record *record)
+{
+    return record->kind == WAL_KIND_WHOLE || record->kind == WAL_KIND_LAST;
+}
+
+static void drop_body(struct wal_stream *s)
+{
+    s->begun = s->whole = s->given = s->dealt = s->ended = false;
+    s->bytes.size = 0;
+}
+
+/* Adds the record at `at` to the body. */
+static sdb_status take(struct wal_stream *s, const struct wal_record *record,
+                       const uint8_t *payload)
+{
+    /* a body that has an end does not begin anew; one that has not begun does not go on */
+    if (begins(record) ? s->whole : !s->begun) return judge(s, s->at);
+    if (begins(record)) { /* what was begun before it was given up */
+        drop_body(s);
+        s->body_lsn = s->at;
+    }
+    TRY(sdb__buffer_append(s->wal->allocator, &s->bytes, payload, record->raw));
+    s->begun = true;
+    s->at += record->bytes;
+    return SDB_OK;
+}
+
+/*
+ * Looks for the end of the body of which a part is full. SDB_END: it is not durable yet. SDB_OK
+ * without `whole`: there is none, and the next body is where the look ended.
+ */
+static sdb_status look_ahead(struct wal_stream *s, uint64_t durable)
+{
+    if (s->ahead < s->at) s->ahead = s->at;
+    if (MUTANT(stream_part_without_an_end)) s->whole = true;
+    while (!s->whole) {
         struct wal_record record;
         const uint8_t *payload = NULL;
 
-        if (lsn >= durable) return SDB_END;
-        TRY(open_at(s, lsn));
-        if (s->end_lsn - lsn < WAL_RECORD_HEADER) {
-            lsn = s->end_lsn;
-            continue;
+        TRY(walk(s, &s->ahead, durable, &record, &payload));
+        if (begins(&record)) {
+            drop_body(s);
+            s->at = s->ahead;
+            return SDB_OK;
         }
-        TRY(next_record(s, lsn, durable, &record, &payload));
-        TRY(take(s, &record, lsn, payload, &begun, &body, &whole));
-        lsn = record.kind == WAL_KIND_CLOSE ? s->end_lsn : lsn + record.bytes;
+        s->whole = ends(&record);
+        s->ahead += record.bytes;
     }
-    s->opened = false;
-    s->next = lsn;
-    body.body = s->body.data;
-    body.size = s->body.size;
-    body.next_lsn = lsn;
-    *out_body = body;
     return SDB_OK;
+}
+
+static sdb_status give(struct wal_stream *s, bool last, struct wal_streamed *out)
+{
+    *out = (struct wal_streamed){.part = {.lsn = s->body_lsn, .bytes = s->bytes.data,
+                                          .size = s->bytes.size, .first = !s->given,
+                                          .last = last},
+                                 .next_lsn = last ? s->at : s->body_lsn};
+    s->given = s->dealt = true;
+    s->ended = last;
+    s->opened = false;
+    return SDB_OK;
+}
+
+sdb_status sdb__wal_stream_next(struct wal_stream *s, struct wal_streamed *out_part)
+{
+    uint64_t durable = sdb__wal_durable(s->wal);
+
+    if (s->ended) {
+        drop_body(s);
+        s->next = s->at;
+    } else if (s->dealt) {
+        s->bytes.size = 0;
+        s->dealt = false;
+    }
+    for (;;) {
+        struct wal_record record;
+        const uint8_t *payload = NULL;
+
+        if (s->begun && s->bytes.size >= s->part_bytes) {
+            TRY(look_ahead(s, durable));
+            if (s->whole) return give(s, false, out_part);
+        }
+        TRY(walk(s, &s->at, durable, &record, &payload));
+        TRY(take(s, &record, payload));
+        if (ends(&record)) return give(s, true, out_part);
+    }
+}
+
+void sdb__wal_stream_rewind(struct wal_stream *s)
+{
+    drop_body(s);
+    s->at = s->next;
+    s->ahead = 0;
 }
 
 void sdb__wal_stream_wait(struct wal *wal, uint64_t lsn, uint64_t timeout_ms)

@@ -15,7 +15,9 @@
  *   - What is read is the log. A checkpoint removes what is older, unless the stream keeps it; a
  *     clean close removes all of it: read to the end before closing. What is gone is answered with
  *     SDB_NOTFOUND and the oldest LSN that is there: copy the database anew, or go on there.
- *   - A commit comes whole, however large its transaction was: it is put together in memory.
+ *   - A commit may be larger than memory, for transactions are spilled. sdb_changes_next gives
+ *     commits of up to SDB_CHANGES_WHOLE_MAX, and answers SDB_LIMIT for others, and stays there;
+ *     sdb_changes_next_part gives those of any size, the large ones in parts.
  *   - Only durable commits come. With GROUP and NONE that is after the next sync or checkpoint.
  *
  * Threads: a stream is used by one thread at a time; several streams may be open.
@@ -57,13 +59,20 @@ typedef struct sdb_change {
     uint64_t time_ms;          /* of a put: its expiry, Unix milliseconds; 0: none */
 } sdb_change;
 
-/* One commit. */
+/* What a commit given by sdb_changes_next takes at most: keys, values and the array of changes. */
+#define SDB_CHANGES_WHOLE_MAX ((size_t)64 << 20)
+
+/*
+ * One commit, or a part of one. Of a commit in parts next_lsn is its own place before the last part
+ * is there: who resumes there gets it anew from its beginning.
+ */
 typedef struct sdb_committed {
     uint64_t commit;           /* its number: one more than that of the one before */
     uint64_t time_ms;          /* when it was made, Unix milliseconds; may go backwards */
     uint64_t lsn, next_lsn;    /* its place, and that of the next one: where to resume */
     const sdb_change *changes; /* borrowed until the stream's next call */
-    size_t count;
+    size_t count;              /* may be 0 */
+    int first, last;           /* 1 or 0; both 1: the commit is whole */
 } sdb_committed;
 
 /*
@@ -80,11 +89,28 @@ SDB_API SDB_MUST_USE sdb_status sdb_changes_open(sdb_db *db, uint64_t from_lsn,
                                                  uint64_t keep_bytes, sdb_changes **out_changes);
 
 /*
- * The next durable commit, waiting up to timeout_ms for one (0: looks). SDB_TIMEOUT: there was
- * none. SDB_NOTFOUND as above: the stream stays there. Other failures leave its place too.
+ * The next durable commit, whole, waiting up to timeout_ms for one (0: looks). SDB_TIMEOUT: there
+ * was none. SDB_LIMIT: it is larger than SDB_CHANGES_WHOLE_MAX; take it with sdb_changes_next_part.
+ * SDB_INVALID: a commit is being taken in parts. SDB_NOTFOUND as above: the stream stays there.
+ * Other failures leave its place too.
  */
 SDB_API SDB_MUST_USE sdb_status sdb_changes_next(sdb_changes *changes, unsigned timeout_ms,
                                                  sdb_committed *out_commit);
+
+/*
+ * The next durable commit, or the next part of it: at most SDB_CHANGES_PART_MAX changes, which take
+ * a MiB or so, and what the largest one takes. All of the commit is durable when its first part
+ * comes; the others are there without waiting, in the order of the commit, up to the `last`. Only
+ * with that does it count as read. The parts belong together: make what they say in one
+ * transaction, which spills as this one did, and commit it with the last.
+ *
+ * After a failure the next call goes on in the commit or begins it anew, as `first` says: then drop
+ * the parts there were. So does SDB_NOTFOUND, which within a commit says that this reader was too
+ * slow for its keep_bytes.
+ */
+#define SDB_CHANGES_PART_MAX 8192
+SDB_API SDB_MUST_USE sdb_status sdb_changes_next_part(sdb_changes *changes, unsigned timeout_ms,
+                                                      sdb_committed *out_part);
 
 /* Ends a stream; what it kept of the log may go. NULL is allowed. */
 SDB_API void sdb_changes_close(sdb_changes *changes);

@@ -18,6 +18,17 @@ run sh -c '"$1" t.sdb <script' sh "$sdb"
 like "$status:$out" "0:*	create	b	*" "another database has its own"
 unlike "$out" "*	k	*" "and not the other's"
 
+printf 'create d\nalter d --ttl 2s\nalter d --ttl none\n.changes\n' >script
+run sh -c '"$1" t.sdb <script' sh "$sdb"
+like "$status:$out" "0:*	ttl	d	\"\"	2000ms*	ttl	d	\"\"	none*" "a time to live is a change too"
+
+awk 'BEGIN { for (i = 0; i < 100000; i++) print i }' >numbers.txt
+printf '.import n numbers.txt --batch 1000000\n.changes n\n' >script
+run sh -c '"$1" --txn-memory 64K u.sdb <script' sh "$sdb"
+is "$status:$(printf '%s\n' "$out" | grep -c '	put	n	')" 0:100000 "a large commit is there"
+is "$(printf '%s\n' "$out" | awk -F '\t' '$3 == "put" && ($1 != commit || $2 < lsn) { n++ }
+    { commit = $1; lsn = $2 } END { print n + 0 }')" 1 "as one commit, which ends behind itself"
+
 # 30 MB of log; .check writes a checkpoint, which removes it.
 awk 'BEGIN { for (i = 0; i < 300000; i++) printf "%06d%090d\n", i, 0 }' >words.txt
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_changes.c: a stream gives every durable commit once, in order, while others write and
- * checkpoints recycle the log; or says that it has lost its place.
+ * checkpoints recycle the log; or says that it has lost its place. Large commits come in parts.
  */
 #include "tests/kv/kv_fixture.h"
 
@@ -18,6 +18,7 @@ static sdb_db *db;
 static sdb_keyspace *keyspace;
 static sdb_changes *changes;
 static sdb_committed commit;
+static struct kv_ledger ledger;
 
 static void setup(void)
 {
@@ -172,7 +173,8 @@ START_TEST(nothing_is_missed_while_the_log_is_recycled)
         char name[16] = "";
         unsigned key;
 
-        OK(sdb_changes_next(changes, 20000, &commit));
+        OK(_i ? sdb_changes_next_part(changes, 20000, &commit)
+              : sdb_changes_next(changes, 20000, &commit));
         if (n) ck_assert_uint_eq(commit.commit, last + 1);
         last = commit.commit;
         ck_assert_uint_eq(commit.count, 1);
@@ -241,6 +243,219 @@ START_TEST(place_outlives_a_crash)
 }
 END_TEST
 
+/* ---- commits in parts --------------------------------------------------------------------- */
+
+/*
+ * Opens the database anew with transactions that spill early, an allocator that is watched, and
+ * that compression of the log.
+ */
+static void spilling(sdb_compression compression)
+{
+    static sdb_allocator allocator;
+
+    OK(sdb_close(db));
+    allocator = kv_ledger_allocator(&ledger);
+    options.allocator = &allocator;
+    options.txn_memory_bytes = 256 * KIB;
+    options.log_limit_bytes = 512 * (uint64_t)MIB;
+    options.log_compression = compression;
+    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
+    keyspace = kv_keyspace(db, "a");
+    OK(sdb_changes_open(db, 0, UINT64_C(1) << 40, &changes));
+}
+
+static sdb_slice number_key(uint8_t room[4], unsigned number)
+{
+    room[0] = (uint8_t)(number >> 24);
+    room[1] = (uint8_t)(number >> 16);
+    room[2] = (uint8_t)(number >> 8);
+    room[3] = (uint8_t)number;
+    return (sdb_slice){room, 4};
+}
+
+/* A commit of `count` values of `size` bytes under ascending numbers. */
+static void commit_many(unsigned count, size_t size)
+{
+    static uint8_t value[2 * MIB];
+    sdb_txn *txn;
+
+    OK(sdb_txn_begin(db, SDB_TXN_WRITE, &txn));
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t key[4];
+
+        kv_fill(value, size, i);
+        MUST(sdb_put(txn, keyspace, number_key(key, i), (sdb_slice){value, size}));
+    }
+    OK(sdb_txn_commit(txn));
+}
+
+/* The changes that a part, or a commit, tells are those of commit_many from `done` on. */
+static void expect_many(const sdb_committed *part, unsigned done, size_t size)
+{
+    for (size_t i = 0; i < part->count; i++) {
+        const sdb_change *change = &part->changes[i];
+        uint8_t key[4];
+
+        (void)number_key(key, done + (unsigned)i);
+        if (change->kind != SDB_CHANGE_PUT || change->key.size != 4 ||
+            memcmp(change->key.data, key, 4) != 0 || change->value.size != size ||
+            !kv_is_filled(change->value.data, size, done + (unsigned)i))
+            ck_abort_msg("change %zu of a part behind %u is another", i, done);
+    }
+}
+
+/* Takes such a commit in parts; returns how many there were. */
+static unsigned take_many(unsigned count, size_t size)
+{
+    uint64_t lsn = 0, number = 0;
+    unsigned parts = 0, done = 0;
+    sdb_committed part = {0};
+
+    while (!part.last) {
+        MUST(sdb_changes_next_part(changes, 0, &part));
+        ck_assert_int_eq(part.first, parts == 0);
+        if (part.first) {
+            lsn = part.lsn;
+            number = part.commit;
+        }
+        ck_assert(part.lsn == lsn && part.commit == number);
+        ck_assert_uint_gt(part.time_ms, UINT64_C(1500000000000));
+        if (!part.last) ck_assert_uint_eq(part.next_lsn, lsn);
+        ck_assert_uint_le(part.count, SDB_CHANGES_PART_MAX);
+        expect_many(&part, done, size);
+        done += (unsigned)part.count;
+        parts++;
+    }
+    ck_assert_uint_gt(part.next_lsn, lsn);
+    ck_assert_uint_eq(done, count);
+    return parts;
+}
+
+START_TEST(large_commits_come_in_parts_and_small_memory)
+{
+    spilling(_i % 2 ? SDB_COMPRESSION_LZ4 : SDB_COMPRESSION_NONE);
+    commit_many(30000, 1000);
+    commit_many(5, 1000);
+    commit_many(100000, 3);
+    commit_many(20, 1500000);
+    atomic_store(&ledger.largest, 0);
+    ck_assert_uint_ge(take_many(30000, 1000), 28);
+    ck_assert_uint_eq(take_many(5, 1000), 1);
+    ck_assert_uint_ge(take_many(100000, 3), 100000 / SDB_CHANGES_PART_MAX);
+    ck_assert_uint_le(atomic_load(&ledger.largest), 4 * MIB);
+    ck_assert_uint_ge(take_many(20, 1500000), 10);
+    ck_assert_uint_le(atomic_load(&ledger.largest), 8 * MIB);
+    IS(sdb_changes_next_part(changes, 0, &commit), SDB_TIMEOUT);
+}
+END_TEST
+
+/* By its bytes, and by the number of its changes. */
+START_TEST(too_large_a_commit_is_not_given_whole)
+{
+    static const unsigned counts[] = {70, 1250000};
+    static const size_t sizes[] = {MIB, 2};
+    spilling(_i % 2 ? SDB_COMPRESSION_LZ4 : SDB_COMPRESSION_NONE);
+    commit_many(60, MIB);
+    commit_many(counts[_i], sizes[_i]);
+    commit_many(3, 10);
+    OK(sdb_changes_next(changes, 0, &commit)); /* just below the limit */
+    ck_assert(commit.first && commit.last);
+    ck_assert_uint_eq(commit.count, 60);
+    expect_many(&commit, 0, MIB);
+    SAYS(sdb_changes_next(changes, 0, &commit), SDB_LIMIT, "larger than 64 MiB: take it in parts");
+    SAYS(sdb_changes_next(changes, 0, &commit), SDB_LIMIT, "sdb_changes_next_part");
+    ck_assert_uint_le(atomic_load(&ledger.largest), 2 * SDB_CHANGES_WHOLE_MAX);
+    ck_assert_uint_gt(take_many(counts[_i], sizes[_i]), 1);
+    OK(sdb_changes_next(changes, 0, &commit));
+    ck_assert_uint_eq(commit.count, 3);
+}
+END_TEST
+
+START_TEST(whole_commits_and_parts_do_not_mix_within_one)
+{
+    uint64_t lsn;
+
+    spilling(_i % 2 ? SDB_COMPRESSION_LZ4 : SDB_COMPRESSION_NONE);
+    commit_many(5000, 1000);
+    commit_many(3, 10);
+    OK(sdb_changes_next_part(changes, 0, &commit));
+    lsn = commit.lsn;
+    SAYS(sdb_changes_next(changes, 0, &commit), SDB_INVALID, "is being taken in parts");
+    while (!commit.last) OK(sdb_changes_next_part(changes, 0, &commit));
+    OK(sdb_changes_next(changes, 0, &commit));
+    ck_assert_uint_eq(commit.count, 3);
+    sdb_changes_close(changes);
+    OK(sdb_changes_open(db, lsn, 0, &changes)); /* where the parts said to go on */
+    OK(sdb_changes_next(changes, 0, &commit));
+    ck_assert_uint_eq(commit.lsn, lsn);
+    ck_assert_uint_eq(commit.count, 5000);
+    expect_many(&commit, 0, 1000);
+}
+END_TEST
+
+/* The log of a commit that is being taken is kept until its last part has come. */
+START_TEST(a_commit_is_kept_while_it_is_taken)
+{
+    sdb_committed part;
+    unsigned done;
+
+    spilling(_i % 2 ? SDB_COMPRESSION_LZ4 : SDB_COMPRESSION_NONE);
+    commit_many(20000, 1000);
+    OK(sdb_changes_next_part(changes, 0, &part));
+    expect_many(&part, 0, 1000);
+    done = (unsigned)part.count;
+    commit_many(20000, 10);
+    OK(sdb_checkpoint(db));
+    commit_many(20000, 11);
+    OK(sdb_checkpoint(db));
+    while (!part.last) {
+        OK(sdb_changes_next_part(changes, 0, &part));
+        expect_many(&part, done, 1000);
+        done += (unsigned)part.count;
+    }
+    ck_assert_uint_eq(done, 20000);
+}
+END_TEST
+
+/* Every allocation is refused in turn, with whole commits (0) and with parts (1). */
+START_TEST(refused_memory_loses_no_change)
+{
+    bool refused = true;
+    uint64_t from;
+
+    spilling(_i % 2 ? SDB_COMPRESSION_LZ4 : SDB_COMPRESSION_NONE);
+    commit_many(1, 10);
+    OK(sdb_changes_next(changes, 0, &commit));
+    from = commit.next_lsn;
+    commit_many(9000, 300);
+    commit_many(2, 10);
+    for (long n = 0; refused; n++) {
+        unsigned done = 0, commits = 0;
+
+        sdb_changes_close(changes);
+        OK(sdb_changes_open(db, from, UINT64_C(1) << 40, &changes));
+        atomic_store(&ledger.once, true);
+        atomic_store(&ledger.left, n);
+        while (commits < 2) {
+            sdb_status status = _i ? sdb_changes_next_part(changes, 0, &commit)
+                                   : sdb_changes_next(changes, 0, &commit);
+
+            if (status == SDB_NOMEM) continue;
+            ck_assert_int_eq(status, SDB_OK);
+            if (commit.first) done = 0;
+            expect_many(&commit, done, commits ? 10 : 300);
+            done += (unsigned)commit.count;
+            if (!commit.last) continue;
+            ck_assert_uint_eq(done, commits ? 2 : 9000);
+            commits++;
+        }
+        refused = atomic_load(&ledger.left) < 0;
+        atomic_store(&ledger.left, -1);
+        ck_assert_int_lt(n, 200);
+    }
+}
+END_TEST
+
 START_TEST(senseless_places_are_refused)
 {
     uint64_t next;
@@ -269,9 +484,14 @@ int main(void)
     tcase_add_test(tcase, commits_come_in_order_with_what_they_changed);
     tcase_add_test(tcase, only_durable_commits_come);
     tcase_add_test(tcase, commits_of_any_size_come_whole);
-    tcase_add_test(tcase, nothing_is_missed_while_the_log_is_recycled);
+    tcase_add_loop_test(tcase, nothing_is_missed_while_the_log_is_recycled, 0, 2);
     tcase_add_loop_test(tcase, stream_that_falls_behind_is_told_so, 0, 2);
     tcase_add_test(tcase, place_outlives_a_crash);
+    tcase_add_loop_test(tcase, large_commits_come_in_parts_and_small_memory, 0, 2);
+    tcase_add_loop_test(tcase, too_large_a_commit_is_not_given_whole, 0, 2);
+    tcase_add_test(tcase, whole_commits_and_parts_do_not_mix_within_one);
+    tcase_add_test(tcase, a_commit_is_kept_while_it_is_taken);
+    tcase_add_loop_test(tcase, refused_memory_loses_no_change, 0, 2);
     tcase_add_test(tcase, senseless_places_are_refused);
     suite_add_tcase(suite, tcase);
     return kv_main(suite);

@@ -92,12 +92,12 @@ START_TEST(stream_delivers_what_was_given)
     fixture_begin(&f);
     for (int i = 0; i < 8; i++) fixture_add(&f, 100 + (size_t)i * 28000);
     fixture_sync(&f);
-    OK(sdb__wal_stream_open(f.wal, 0, &stream));
+    OK(sdb__wal_stream_open(f.wal, 0, SIZE_MAX, &stream));
     for (size_t i = 0; i < f.count; i++) {
         OK(sdb__wal_stream_next(stream, &body));
-        ck_assert_uint_eq(body.size, f.sizes[i]);
-        fixture_fill(wanted, body.size, i);
-        ck_assert_mem_eq(body.body, wanted, body.size);
+        ck_assert_uint_eq(body.part.size, f.sizes[i]);
+        fixture_fill(wanted, body.part.size, i);
+        ck_assert_mem_eq(body.part.bytes, wanted, body.part.size);
     }
     ck_assert_int_eq(sdb__wal_stream_next(stream, &body), SDB_END);
     sdb__wal_stream_close(stream);
