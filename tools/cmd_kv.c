@@ -208,6 +208,9 @@ int cmd_kv_ttl(struct tool *tool, const struct args *args)
     int done = lifetime_option(tool, args, &ttl_ms);
     sdb_status status;
 
+    if (!done && set && args_has(args, OPTION_SNAPSHOT))
+        done = tool_misuse(tool, "a snapshot does not change: --ttl and --snapshot exclude each "
+                           "other");
     if (done) return done;
     done = kv_begin(&kv, tool, args, set ? TOOL_WRITE : TOOL_READ);
     if (!done && !set) done = begin_txn(&kv, SDB_TXN_READ);

@@ -41,7 +41,8 @@ int cmd_help(struct tool *tool, const struct args *args);
 
 #define ACCEPT_IMPORT                                                                              \
     (ACCEPT(FORMAT) | ACCEPT(KEY) | ACCEPT(VALUE) | ACCEPT(SEPARATOR) | ACCEPT(NO_HEADER) |        \
-     ACCEPT(KEEP_GOING) | ACCEPT(BATCH) | ACCEPT(PROGRESS_FD) | ACCEPT(COMPRESSION) | ACCEPT(JSON))
+     ACCEPT(KEEP_GOING) | ACCEPT(BATCH) | ACCEPT(PROGRESS_FD) | ACCEPT(COMPRESSION) |              \
+     ACCEPT(TTL) | ACCEPT(JSON))
 #define ACCEPT_EXPORT                                                                              \
     (ACCEPT(FORMAT) | ACCEPT(KEY) | ACCEPT(SEPARATOR) | ACCEPT(NO_HEADER) | ACCEPT(COLUMNS) |      \
      ACCEPT(DOCUMENTS) | ACCEPT(FORCE) | ACCEPT(JSON))

@@ -3,9 +3,9 @@
  * import.c
  *
  * Idea: all or nothing. The whole source is read and judged first; only when every row is good is
- *   it read
- * again and put into one transaction. --keep-going skips bad rows, --batch N gives up the one
- * transaction; both read the source once.
+ *   it read again and put into one transaction. --keep-going skips bad rows, --batch N gives up the
+ *   one transaction; both read the source once. With --ttl all expires at one moment, counted from
+ *   when the putting begins.
  * Invariants: I1 without --batch, either every row that was reported as imported is there after the
  *   command, or none, and no keyspace that the import would have made. I2 "committed N" is written
  *   only after the commit of the first N rows returned.
@@ -18,6 +18,7 @@
 #include "tools/commands.h"
 #include "tools/data.h"
 #include "tools/encode.h"
+#include "tools/lifetime.h"
 #include "tools/progress.h"
 #include "tools/rows.h"
 
@@ -33,7 +34,9 @@ struct import {
     struct rows rows;
     struct progress progress;
     bool keep_going;
-    uint64_t batch; /* rows a commit; 0: one commit in all */
+    uint64_t batch;     /* rows a commit; 0: one commit in all */
+    uint64_t ttl_ms;    /* of --ttl; 0: for ever */
+    uint64_t expiry_ms; /* what that comes to */
     uint64_t progress_fd;
     sdb_txn *txn;
     sdb_keyspace_options how; /* of keyspaces that are made */
@@ -111,7 +114,9 @@ static int take_options(struct import *job, struct rows_config *config)
         return tool_misuse(job->tool, "--value wants --key with it: which field is the key?");
     if (config->format != FORMAT_DUMP && !job->name)
         return tool_misuse(job->tool, "only a dump names its keyspaces; say which one");
-    if (args_number(job->tool, args, OPTION_BATCH, 1, &job->batch)) return STATUS_MISUSED;
+    if (args_number(job->tool, args, OPTION_BATCH, 1, &job->batch) ||
+        lifetime_option(job->tool, args, &job->ttl_ms))
+        return STATUS_MISUSED;
     return args_number(job->tool, args, OPTION_PROGRESS_FD, 1, &job->progress_fd);
 }
 
@@ -225,11 +230,13 @@ static int commit(struct import *job)
 
 static int put_row(struct import *job, const struct row *row)
 {
+    bool told = args_has(job->args, OPTION_TTL);
     sdb_status status = SDB_OK;
 
     if (!job->txn) status = sdb_txn_begin(job->db, SDB_TXN_BATCH, &job->txn);
-    if (status == SDB_OK && row->has_expiry)
-        status = sdb_put_expiring(job->txn, job->keyspace, row->key, row->value, row->expiry_ms);
+    if (status == SDB_OK && (told || row->has_expiry))
+        status = sdb_put_expiring(job->txn, job->keyspace, row->key, row->value,
+                                  told ? job->expiry_ms : row->expiry_ms);
     else if (status == SDB_OK)
         status = sdb_put(job->txn, job->keyspace, row->key, row->value);
     if (status == SDB_OK) {
@@ -250,6 +257,7 @@ static int load(struct import *job)
     struct row row;
     int done = job->name ? enter_keyspace(job, job->name, 0) : STATUS_DONE;
 
+    job->expiry_ms = lifetime_end(job->ttl_ms);
     progress_begin(&job->progress, "importing", PROGRESS_BYTES);
     for (uint64_t count = 1; !done; count++) {
         answer = rows_next(&job->rows, &row);

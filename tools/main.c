@@ -32,6 +32,8 @@ static const char import_details[] =
     "  dump      What export wrote. Without KEYSPACE all its keyspaces under their own names.\n"
     "All or nothing: if a row is bad, it is named with its line, and nothing is imported.\n"
     "A key that is there already gets the new value; of rows with the same key the last counts.\n"
+    "With --ttl all values expire so long after the import began to put them, whatever the\n"
+    "keyspace's time to live, and whatever a dump says of them.\n"
     "The keyspace is made if need be.";
 static const char export_details[] =
     "The format follows from the ending of TARGET (.csv .tsv .jsonl .ndjson .txt .dump), or from\n"
@@ -56,7 +58,7 @@ static const char restore_details[] =
     "far as the log goes. FILE must be free then. What lacks is said; nothing is made in part.";
 static const char snapshot_details[] =
     "What changes afterwards stays in the file beside the new, until the snapshot is dropped. It\n"
-    "is read with --snapshot NAME by kv get, scan and count, export and backup.";
+    "is read with --snapshot NAME by kv get, ttl, scan and count, export and backup.";
 static const char shell_details[] =
     "Reads commands from the terminal, or from standard input when that is none: then it ends at\n"
     "the first error with status 1. With COMMAND it runs that one command and ends. FILE is made\n"
@@ -88,7 +90,8 @@ const struct command commands[] = {
      "Remove a key", bytes_details, ACCEPT_BYTES | ACCEPT_READING, 3, 3, cmd_kv_del},
     {"kv ttl", "FILE KEYSPACE KEY",
      "Print how long a value has still to live, or (--ttl) set it",
-     bytes_details, ACCEPT(TTL) | ACCEPT_BYTES | ACCEPT(JSON) | ACCEPT_READING, 3, 3, cmd_kv_ttl},
+     bytes_details, ACCEPT(TTL) | ACCEPT_BYTES | ACCEPT(JSON) | ACCEPT_READING | ACCEPT(SNAPSHOT),
+     3, 3, cmd_kv_ttl},
     {"kv delrange", "FILE KEYSPACE",
      "Remove all keys of a range, at once",
      bytes_details, ACCEPT_RANGE | ACCEPT_BYTES | ACCEPT_READING, 2, 2, cmd_kv_delrange},

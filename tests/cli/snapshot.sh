@@ -22,6 +22,10 @@ run "$sdb" kv scan t.sdb house --snapshot=before
 is "$out" "$(printf 'color\tred\ndoor\told')" "so does kv scan"
 run "$sdb" kv count t.sdb house --snapshot before
 is "$out" 2 "and kv count"
+run "$sdb" kv ttl t.sdb house door --snapshot before
+is "$status:$out" "0:for ever" "and kv ttl"
+run "$sdb" kv ttl t.sdb house door --snapshot before --ttl=1h
+like "$status:$err" "2:*exclude each other*" "which changes nothing there"
 run "$sdb" export t.sdb house - --format jsonl --snapshot before
 is "$out" "$(printf '%s\n%s' '{"key":"color","value":"red"}' '{"key":"door","value":"old"}')" \
     "and export"

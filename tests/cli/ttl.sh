@@ -42,6 +42,34 @@ for wrong in 30 s -1s 0s 1w 99999999999999999999d 300000000000d 1.5h ""; do
     is "$status" 2 "'$wrong' is no duration"
 done
 
+# ---- imports ------------------------------------------------------------------------------------
+printf 'one\ntwo\n' >words.txt
+run "$sdb" import i.sdb w words.txt --ttl 1h
+like "$status:$out" "0:imported 2 rows*" "import takes a lifetime"
+run "$sdb" kv ttl i.sdb w one
+like "$out" "59 m *" "which its values have"
+run "$sdb" kv ttl i.sdb w two --json
+is "$(expr "$out" : '.*expiry_ms":\([0-9]*\)')" \
+    "$("$sdb" kv ttl i.sdb w one --json | sed 's/.*expiry_ms":\([0-9]*\).*/\1/')" "up to one moment"
+run "$sdb" i.sdb "alter w --ttl=1ms"
+run "$sdb" import i.sdb w words.txt --ttl none
+sleep 0.1
+run "$sdb" kv count i.sdb w
+is "$out" 2 "or none, whatever the keyspace says"
+run "$sdb" export i.sdb i.dump
+run "$sdb" import j.sdb i.dump --ttl=2h
+run "$sdb" kv ttl j.sdb w one
+like "$status:$out" "0:1 h 59 m" "or the dump"
+run "$sdb" i.sdb ".import w words.txt --ttl=5m"
+run "$sdb" kv ttl i.sdb w one
+like "$out" "4 m *" ".import too"
+run "$sdb" import i.sdb w words.txt --ttl=soon
+like "$status:$err" "2:*'soon' is not a duration*" "but a duration it must be"
+run "$sdb" import i.sdb w words.txt --ttl 1ms --batch 1
+sleep 0.1
+run "$sdb" kv count i.sdb w
+is "$out" 0 "what it has imported expires"
+
 # ---- removal ------------------------------------------------------------------------------------
 # How many is not certain: each command that has the file open for long enough removes some itself.
 run "$sdb" expire t.sdb --limit 1
