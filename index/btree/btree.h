@@ -207,7 +207,8 @@ void sdb__btree_leaf_done(struct btree_leaf *leaf);
 
 /*
  * What a reader in order has begun to read of the leaves that come next. Zero-initialise but for
- * the allocator; begin before the first step and wherever the reader jumps or turns;
+ * the allocator; begin before the first step and wherever the reader jumps or turns, with the key
+ * that it will not go beyond (forward: nor to), borrowed until it is begun anew; NULL: to the end.
  * sdb__btree_ahead_done. Threads: one.
  */
 struct btree_ahead {
@@ -218,9 +219,11 @@ struct btree_ahead {
     unsigned window;  /* how many it looks for */
     uint64_t *ids;    /* of `count` leaves that the reader comes to; used up to `next` */
     unsigned next, count;
+    struct bytes limit; /* what lies behind it is not read ahead; data NULL: nothing does */
 };
 
-void sdb__btree_ahead_begin(const struct btree *tree, struct btree_ahead *ahead);
+void sdb__btree_ahead_begin(const struct btree *tree, const struct bytes *limit,
+                            struct btree_ahead *ahead);
 void sdb__btree_ahead_look(const struct btree *tree, struct bytes key, bool before,
                            struct btree_ahead *ahead);
 /*

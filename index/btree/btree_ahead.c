@@ -11,6 +11,10 @@
  *                     ^ looks: begins 5 6 7 8 9
  *                           ^ looks: begins 10 … 15
  *
+ *   Where the reader's range ends is known, too: of the children of a node those up to the one that
+ *   leads to the end are taken. What the keys of a layer begin with stands for them, so an end that
+ *   is longer may cut off a leaf that is still wanted, which is then read when the reader is there.
+ *
  * Invariants: I1 all of it is a hint: pages that were changed, or ended, since they were looked up
  *   are at worst read for nothing. I2 nothing is waited for but the page that is wanted now.
  * Costs: where all is in memory, a comparison a leaf, and in half a window of leaves one descent
@@ -25,8 +29,10 @@
 
 enum { WINDOW_FIRST = 4, IDS_MOST = READAHEAD_MOST + 1 };
 
-void sdb__btree_ahead_begin(const struct btree *tree, struct btree_ahead *a)
+void sdb__btree_ahead_begin(const struct btree *tree, const struct bytes *limit,
+                            struct btree_ahead *a)
 {
+    a->limit = limit ? *limit : (struct bytes){NULL, 0};
     a->pages.pager = tree->pager;
     a->steps = 0;
     a->look_at = WINDOW_FIRST;
@@ -34,9 +40,20 @@ void sdb__btree_ahead_begin(const struct btree *tree, struct btree_ahead *a)
     a->next = a->count = 0; /* what is in flight is taken in by the next look */
 }
 
+/* True when a node that ends there, in the reader's direction, is the last that it wants. */
+static bool is_behind(const struct btree_ahead *a, struct bytes fence, bool before)
+{
+    int order;
+
+    if (!a->limit.data) return false;
+    order = compare_bytes(fence.data, fence.size, a->limit.data, a->limit.size);
+    return before ? order <= 0 : order >= 0;
+}
+
 /*
  * Adds the ids of children from a slot of a node that was seen on, in the reader's direction;
- * *out_fence is where the node ends there, in `room`. False: it has changed, or is the last.
+ * *out_fence is where the node ends there, in `room`. False: it has changed, or the reader's range
+ * ends in it.
  */
 static bool add_children(const struct btree *tree, const struct optimistic *seen,
                          struct bytes key, bool before, struct btree_ahead *a,
@@ -45,14 +62,19 @@ static bool add_children(const struct btree *tree, const struct optimistic *seen
     struct node n = seen_node(tree, seen);
     unsigned slots = node_count(n), slot = sdb__node_route(n, key, before), begin = a->count;
     struct bytes fence = before ? node_lower(n) : node_upper(n);
+    unsigned last = before ? 0 : slots - 1;
     bool is_end = before ? fence.size == 0 : node_is_last(n);
 
+    if (a->limit.data) last = sdb__node_route(n, a->limit, !before);
     if (fence.size > PART_ROOM) return false;
     if (fence.size) memcpy(room, fence.data, fence.size);
     *out_fence = (struct bytes){room, fence.size};
-    for (; slot < slots && a->count <= a->window; slot += before ? -1u : 1u)
+    for (; slot < slots && a->count <= a->window; slot += before ? -1u : 1u) {
         a->ids[a->count++] = node_child(n, slot);
-    if (sdb__optimistic_holds(tree->pager, seen)) return !is_end;
+        if (before ? slot <= last : slot >= last) break;
+    }
+    if (sdb__optimistic_holds(tree->pager, seen))
+        return !is_end && !is_behind(a, *out_fence, before);
     a->count = begin;
     return false;
 }

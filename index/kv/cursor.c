@@ -80,6 +80,20 @@ static sdb_cursor *take_cursor(sdb_txn *txn, sdb_keyspace *keyspace)
     return c;
 }
 
+/* Sets the ends of what the cursor gives. */
+static sdb_status take_bounds(sdb_cursor *c, const sdb_range *range)
+{
+    const struct bounds *bounds = &c->bounds;
+    struct bytes lower, upper;
+
+    TRY(sdb__bounds_set(&c->bounds, allocator_of(c), range));
+    lower = view(&bounds->lower);
+    upper = view(&bounds->upper);
+    sdb__scan_limit(&c->scan, bounds->has_lower ? &lower : NULL,
+                    bounds->has_upper ? &upper : NULL);
+    return SDB_OK;
+}
+
 sdb_status sdb_cursor_open(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range *range,
                            sdb_cursor **out_cursor)
 {
@@ -91,7 +105,7 @@ sdb_status sdb_cursor_open(sdb_txn *txn, sdb_keyspace *keyspace, const sdb_range
     TRY(sdb__txn_may_read(txn, keyspace));
     c = take_cursor(txn, keyspace);
     if (!c) return SDB_NOMEM;
-    status = sdb__bounds_set(&c->bounds, allocator_of(c), range);
+    status = take_bounds(c, range);
     if (status != SDB_OK) {
         sdb_cursor_close(c);
         return status;

@@ -70,6 +70,7 @@ static sdb_status delete_each(sdb_keyspace *keyspace, const struct op *op, uint6
     sdb_status status;
 
     sdb__scan_init(&scan, keyspace, &newest);
+    sdb__scan_limit(&scan, NULL, op_upper(op));
     status = range_first(&scan, op);
     while (status == SDB_OK && (status = range_judge(&scan, op)) == SDB_OK) {
         status = sdb__apply_del(keyspace, view(&scan.key), commit, true);
@@ -102,6 +103,7 @@ static sdb_status add_cost(sdb_keyspace *keyspace, const struct op *op, uint64_t
     sdb_status status;
 
     sdb__scan_init(&scan, keyspace, &newest);
+    sdb__scan_limit(&scan, NULL, op_upper(op));
     status = range_first(&scan, op);
     while (status == SDB_OK && *cost <= limit &&
            (status = range_judge(&scan, op)) == SDB_OK) {

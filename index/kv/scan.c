@@ -44,6 +44,15 @@ void sdb__scan_reset(struct scan *scan, sdb_keyspace *keyspace, const struct sna
     scan->version_count = 0;
     scan->from_version = NULL;
     scan->key.size = 0;
+    scan->has_lower = scan->has_upper = false;
+}
+
+void sdb__scan_limit(struct scan *scan, const struct bytes *lower, const struct bytes *upper)
+{
+    scan->has_lower = lower != NULL;
+    if (lower) scan->lower = *lower;
+    scan->has_upper = upper != NULL;
+    if (upper) scan->upper = *upper;
 }
 
 void sdb__scan_rest(struct scan *scan)
@@ -406,14 +415,16 @@ sdb_status sdb__scan_prev(struct scan *scan)
 
 sdb_status sdb__scan_seek(struct scan *scan, struct bytes key, bool behind)
 {
-    sdb__btree_ahead_begin(&scan->keyspace->tree, &scan->ahead);
+    sdb__btree_ahead_begin(&scan->keyspace->tree, scan->has_upper ? &scan->upper : NULL,
+                           &scan->ahead);
     TRY(load(scan, (struct btree_place){key, BTREE_NATURAL, false}, false, behind, SEEK_CELLS));
     return sdb__scan_next(scan);
 }
 
 sdb_status sdb__scan_seek_before(struct scan *scan, const struct bytes *key)
 {
-    sdb__btree_ahead_begin(&scan->keyspace->tree, &scan->ahead);
+    sdb__btree_ahead_begin(&scan->keyspace->tree, scan->has_lower ? &scan->lower : NULL,
+                           &scan->ahead);
     if (key) {
         TRY(load(scan, (struct btree_place){*key, BTREE_NATURAL, false}, true, false, SEEK_CELLS));
     } else {

@@ -29,6 +29,8 @@ struct scan {
     unsigned slot;  /* forward: the next one; backward: one past the next one */
     size_t version; /* likewise */
     struct buffer room, bound; /* keys being worked on */
+    struct bytes lower, upper; /* of sdb__scan_limit */
+    bool has_lower, has_upper;
 
     /* the entry it stands at; borrowed until the next call */
     struct buffer key;
@@ -40,6 +42,11 @@ struct scan {
 void sdb__scan_init(struct scan *scan, sdb_keyspace *keyspace, const struct snapshot *snapshot);
 /* Sets a scan up for another keyspace or snapshot of the same database, keeping its memory. */
 void sdb__scan_reset(struct scan *scan, sdb_keyspace *keyspace, const struct snapshot *snapshot);
+/*
+ * Says that entries < *lower or >= *upper will not be wanted (NULL: there is no such end), so that
+ * they are not read ahead; the scan does not end there. Borrowed until the scan is reset, or done.
+ */
+void sdb__scan_limit(struct scan *scan, const struct bytes *lower, const struct bytes *upper);
 /* Waits for what it is reading ahead: to be called when it will not move for long. */
 void sdb__scan_rest(struct scan *scan);
 void sdb__scan_done(struct scan *scan);

@@ -164,6 +164,46 @@ START_TEST(a_scan_that_stops_wastes_no_more_than_it_has_read_and_leaves_nothing_
 }
 END_TEST
 
+/* Ranges of any length, in both directions: no leaf is read that has nothing of the range. */
+START_TEST(nothing_behind_the_end_of_a_range_is_read)
+{
+    static const uint32_t lengths[] = {1, 30, 100, 333, 1000, 4000};
+    bool forward = _i % 2, all = _i / 2; /* `all`: a range without the end that is not come to */
+
+    for (size_t n = 0; n < sizeof lengths / sizeof *lengths; n++) {
+        uint32_t from = 5000 + 17 * (uint32_t)n, count = lengths[n], per_leaf = PAGE / VALUE - 3;
+        char room[2][16];
+        sdb_slice lower = row_key(from, room[0]), upper = row_key(from + count, room[1]);
+        sdb_range range = {.lower = forward && all ? NULL : &lower,
+                           .upper = !forward && all ? NULL : &upper};
+        sdb_slice key, value;
+        sdb_cursor *cursor;
+        sdb_stats s;
+        sdb_txn *txn;
+
+        open_again(MIB);
+        txn = kv_begin(db, SDB_TXN_READ);
+        OK(sdb_cursor_open(txn, rows, &range, &cursor));
+        if (forward)
+            OK(sdb_cursor_seek(cursor, lower, NULL, NULL));
+        else
+            OK(sdb_cursor_seek_back(cursor, row_key(from + count - 1, room[1]), NULL, NULL));
+        for (uint32_t i = 1; i < count; i++)
+            (void)step(cursor, forward ? from + i : from + count - 1 - i, forward);
+        IS(forward ? sdb_cursor_next(cursor, &key, &value) : sdb_cursor_prev(cursor, &key, &value),
+           SDB_END);
+        sdb_cursor_close(cursor);
+        OK(sdb_txn_commit(txn));
+        s = stats();
+        ck_assert_msg(s.page_misses <= count / per_leaf + 8,
+                      "%u rows cost %llu pages, %llu of them read ahead", count,
+                      (unsigned long long)s.page_misses, (unsigned long long)s.pages_read_ahead);
+        if (count >= 1000)
+            ck_assert_uint_gt(s.pages_read_ahead, count / per_leaf / 2);
+    }
+}
+END_TEST
+
 START_TEST(a_tree_that_changes_under_a_scan_changes_nothing_for_it)
 {
     bool forward = _i;
@@ -228,6 +268,7 @@ int main(void)
     tcase_add_loop_test(
         tcase, a_scan_that_stops_wastes_no_more_than_it_has_read_and_leaves_nothing_in_flight, 0,
         2);
+    tcase_add_loop_test(tcase, nothing_behind_the_end_of_a_range_is_read, 0, 4);
     tcase_add_loop_test(tcase, a_tree_that_changes_under_a_scan_changes_nothing_for_it, 0, 2);
     tcase_add_test(tcase, a_disk_that_fails_is_told_where_the_row_is_wanted);
     suite_add_tcase(suite, tcase);
