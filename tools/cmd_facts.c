@@ -141,6 +141,7 @@ static const struct fact facts[] = {
     FACT(file_bytes, "file", UNIT_BYTES),
     FACT(used_bytes, "of it in use", UNIT_BYTES),
     FACT(hole_bytes, "holes in it", UNIT_BYTES),
+    FACT(leaked_trees, "leaked by damage", UNIT_NUMBER),
     FACT(log_bytes, "log to replay", UNIT_BYTES),
     FACT(log_kept_bytes, "log kept beyond", UNIT_BYTES),
     FACT(log_waits, "waits for the log", UNIT_NUMBER),

@@ -256,7 +256,8 @@ enum {
  * the end of the file to free places nearer its beginning and cuts the file, in steps of some 10
  * MiB with a checkpoint each. Afterwards the file is little larger than what is in use. It reads
  * and writes what moves, up to twice the file when compressed pages of many sizes must be put in
- * order. What old versions and a running backup need stays where it is.
+ * order. What old versions and a running backup need stays where it is. So does what is damaged:
+ * then the answer is SDB_CORRUPT in the end, and all else has been moved.
  *
  * SDB_VACUUM_HOLES moves nothing and leaves the file's size, but free runs of 64 KiB and more take
  * no space on the disk any more, which is quicker; SDB_INVALID where the file system cannot.
@@ -408,6 +409,11 @@ typedef struct sdb_stats {
     uint64_t expiring_keyspaces;    /* those whose values may have an expiry */
     uint64_t log_body_bytes;        /* of commits written to the log, before it compressed them */
     uint64_t log_written_bytes;     /* what they took in it */
+    /*
+     * Dropped keyspaces, and parts that deleted ranges cut off, whose space cannot be given back,
+     * since a page of them is damaged; sdb_check names it. Tried anew at the next open.
+     */
+    uint64_t leaked_trees;
 } sdb_stats;
 
 /* Fills *out_stats, as far as its `size` says it reaches. */

@@ -59,7 +59,7 @@ struct sdb_keyspace {
     _Atomic uint64_t next_expiry;
     uint64_t rest_until_ns;   /* the reaper's; under reap_lock */
     _Atomic uint64_t dropped; /* the commit that dropped it; 0: it is there */
-    bool freed;               /* its pages are gone; under commit_lock */
+    bool freed;               /* its pages are gone, or leaked; under commit_lock */
     char name[SDB_KEYSPACE_NAME_MAX + 1];
 };
 
@@ -158,8 +158,9 @@ struct sdb_db {
     uint32_t next_keyspace;
     /* dropped keyspaces, and subtrees cut off, whose pages are still there */
     _Atomic uint32_t unfreed;
-    struct keyspace_cut *cuts; /* under commit_lock */
-    size_t cut_count, cut_capacity;
+    _Atomic uint32_t leaked;   /* those that damage has ended the freeing of (freeing.c) */
+    struct keyspace_cut *cuts; /* under commit_lock; the first leaked_cuts of them are leaked */
+    size_t cut_count, cut_capacity, leaked_cuts;
     struct kept_dict *dicts; /* under commit_lock */
     size_t dict_count, dict_capacity;
     struct dictionaries dictionaries; /* those that were, since the database was opened */
@@ -275,6 +276,8 @@ SDB_MUST_USE sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct
 SDB_MUST_USE sdb_status sdb__keyspace_apply_drop(sdb_db *db, uint32_t id, uint64_t commit);
 /* Enters in the catalog that values in the keyspace may expire. Under commit_lock. */
 SDB_MUST_USE sdb_status sdb__keyspace_keep_ttl(sdb_keyspace *keyspace, uint64_t ttl_ms);
+
+/* ---- freeing.c ---- */
 /* Takes over a subtree that was just cut off: in memory only. Under commit_lock. */
 SDB_MUST_USE sdb_status sdb__keyspace_note_cut(sdb_db *db, uint32_t id, uint64_t root);
 /* Enters the subtrees taken over, from number `first` on, in the catalog. Under commit_lock. */
@@ -282,13 +285,19 @@ SDB_MUST_USE sdb_status sdb__keyspace_keep_cuts(sdb_db *db, size_t first);
 /*
  * Frees what deleted ranges cut off, and pages of dropped keyspaces that no snapshot can read, in
  * steps of a few hundred pages. Takes commit_lock for each. What cannot be freed now (a full disk)
- * is put off: fails only if the handle is dead.
+ * is put off, and what damage keeps from being freed is left: fails only if the handle is dead.
  */
 SDB_MUST_USE sdb_status sdb__keyspaces_tidy(sdb_db *db);
 
 /* ---- vacuum.c ---- */
-/* Has pages written anew. Takes commit_lock. */
-SDB_MUST_USE sdb_status sdb__db_move_pages(sdb_db *db, const uint64_t *ids, size_t count);
+/* Pages and extents that were to be moved and could not be read, and what was said of the first. */
+struct passed_over {
+    uint64_t count;
+    char why[320];
+};
+/* Has pages written anew. Takes commit_lock. `passed` NULL: a damaged one ends it. */
+SDB_MUST_USE sdb_status sdb__db_move_pages(sdb_db *db, const uint64_t *ids, size_t count,
+                                           struct passed_over *passed);
 
 /* ---- txn.c ---- */
 /* Frees the transactions kept for reuse. */

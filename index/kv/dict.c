@@ -201,12 +201,14 @@ static sdb_status drop_one(sdb_db *db, const struct kept_dict *dict)
 {
     uint8_t key[DICT_KEY];
     struct extent extent;
+    sdb_status status;
 
     make_key(key, dict->keyspace, dict->number);
     TRY(sdb__btree_del(&db->catalog, (struct bytes){key, sizeof key}, ignore, NULL));
-    TRY(sdb__pager_extent_detach(db->pager, dict->extent, dict->size, &extent));
-    sdb__pager_extent_release(db->pager, &extent);
-    return SDB_OK;
+    status = sdb__pager_extent_detach(db->pager, dict->extent, dict->size, &extent);
+    if (status == SDB_CORRUPT) return SDB_OK; /* there is none that could be given back */
+    if (status == SDB_OK) sdb__pager_extent_release(db->pager, &extent);
+    return status;
 }
 
 sdb_status sdb__dicts_drop(sdb_db *db, uint32_t keyspace)

@@ -5,12 +5,9 @@
  * Idea: a keyspace is made and dropped by a commit of its own, logged like any other change. The
  * catalog is read once, when the database is opened; afterwards the table of handles answers, and
  * the tree only keeps.
- * Invariants: I1 a keyspace's id is never given again. I2 a dropped keyspace's pages are freed only
- *   when no snapshot is older than its drop, a few hundred at a time, and its catalog entry "d"
- *   goes with the last. I3 so are those of a subtree that was cut off, but at once: no snapshot was
- *   open then; its entry is "c".
+ * Invariants: I1 a keyspace's id is never given again.
  * Costs: a handle in memory for each keyspace. Not here: nested names, what options mean
- *   (packing.c).
+ *   (packing.c), freeing what was dropped (freeing.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +23,7 @@ static struct bytes text(const char *s)
     return (struct bytes){(const uint8_t *)s, strlen(s)};
 }
 
-/* "k" + name, "d" + id, "c" + page id, "n" or "t" + id. */
+/* "k" + name, "n", "d" or "t" + id. */
 struct catalog_key {
     uint8_t data[1 + SDB_KEYSPACE_NAME_MAX];
     struct bytes bytes;
@@ -49,14 +46,6 @@ static void make_id_key(struct catalog_key *key, char kind, uint32_t id)
 static void make_drop_key(struct catalog_key *key, uint32_t id)
 {
     make_id_key(key, 'd', id);
-}
-
-static void make_cut_key(struct catalog_key *key, uint64_t root)
-{
-    uint8_t big[8];
-
-    put_u64(big, htobe64(root));
-    make_key(key, 'c', (struct bytes){big, sizeof big});
 }
 
 static sdb_status ignore(void *context, const struct btree_value *value)
@@ -287,28 +276,6 @@ void sdb__keyspaces_done(sdb_db *db)
     sdb__mem_free(db->allocator, db->cuts);
 }
 
-sdb_status sdb__keyspace_note_cut(sdb_db *db, uint32_t id, uint64_t root)
-{
-    TRY(sdb__mem_reserve(db->allocator, &db->cuts, &db->cut_capacity, db->cut_count + 1,
-                         sizeof *db->cuts));
-    db->cuts[db->cut_count++] = (struct keyspace_cut){root, id};
-    atomic_fetch_add(&db->unfreed, 1);
-    return SDB_OK;
-}
-
-sdb_status sdb__keyspace_keep_cuts(sdb_db *db, size_t first)
-{
-    struct catalog_key key;
-    uint8_t id[4];
-
-    for (size_t i = first; i < db->cut_count; i++) {
-        make_cut_key(&key, db->cuts[i].root);
-        put_u32(id, db->cuts[i].id);
-        TRY(catalog_put(db, &key, id, sizeof id));
-    }
-    return SDB_OK;
-}
-
 sdb_status sdb__keyspace_apply_make(sdb_db *db, uint32_t id, struct bytes name, uint32_t packing,
                                     uint64_t commit)
 {
@@ -364,110 +331,6 @@ sdb_status sdb__keyspace_keep_ttl(sdb_keyspace *keyspace, uint64_t ttl_ms)
     make_id_key(&key, 't', keyspace->tree.id);
     put_u64(value, ttl_ms);
     return catalog_put(keyspace->db, &key, value, sizeof value);
-}
-
-/* Frees some of a tree that nobody uses; its catalog entry goes with the last page. */
-static sdb_status free_step(sdb_db *db, const struct btree *tree, const struct catalog_key *key,
-                            bool *out_done)
-{
-    sdb_status status;
-
-    TRY(sdb__db_alive(db));
-    TRY(sdb__pager_reserve(db->pager, 64));
-    status = sdb__btree_free_some(tree, out_done);
-    if (status == SDB_OK && *out_done) status = catalog_del(db, key);
-    db->changed = true;
-    if (status != SDB_OK) return sdb__db_kill(db, status);
-    if (*out_done) atomic_fetch_sub(&db->unfreed, 1);
-    return SDB_OK;
-}
-
-/* Frees a step of a dropped keyspace. */
-static sdb_status free_dropped(sdb_db *db, sdb_keyspace *keyspace)
-{
-    struct catalog_key key;
-    bool done = false;
-    sdb_status status;
-
-    if (keyspace->freed) return sdb__db_alive(db);
-    make_drop_key(&key, keyspace->tree.id);
-    TRY(free_step(db, &keyspace->tree, &key, &done));
-    keyspace->freed = done;
-    status = done ? sdb__dicts_drop(db, keyspace->tree.id) : SDB_OK;
-    return status == SDB_OK ? SDB_OK : sdb__db_kill(db, status);
-}
-
-/* Frees a step of what was cut off last. SDB_END: nothing is left. */
-static sdb_status free_cut(sdb_db *db)
-{
-    struct btree tree = {.pager = db->pager};
-    struct catalog_key key;
-    bool done = false;
-
-    if (db->cut_count == 0) return SDB_END;
-    tree.root = db->cuts[db->cut_count - 1].root;
-    tree.id = db->cuts[db->cut_count - 1].id;
-    make_cut_key(&key, tree.root);
-    TRY(free_step(db, &tree, &key, &done));
-    db->cut_count -= done;
-    return SDB_OK;
-}
-
-/* Frees all that was cut off. */
-static sdb_status free_cuts(sdb_db *db)
-{
-    sdb_status status = SDB_OK;
-
-    while (status == SDB_OK) {
-        (void)pthread_mutex_lock(&db->commit_lock);
-        status = free_cut(db);
-        (void)pthread_mutex_unlock(&db->commit_lock);
-    }
-    return status == SDB_END ? SDB_OK : status;
-}
-
-static sdb_status free_all(sdb_db *db)
-{
-    uint64_t oldest;
-
-    if (atomic_load(&db->unfreed) == 0 || db->readonly) return SDB_OK;
-    /*
-     * Asked first: a keyspace that was dropped by then has no part that is cut off later, and goes
-     * after those that were. Its dictionaries go with it.
-     */
-    oldest = sdb__snapshot_oldest(db);
-    TRY(free_cuts(db));
-    for (size_t i = 0;; i++) {
-        sdb_keyspace *keyspace;
-        uint64_t dropped;
-        bool freed = false;
-
-        (void)pthread_mutex_lock(&db->keyspace_lock);
-        keyspace = i < db->keyspace_count ? db->keyspaces[i] : NULL;
-        dropped = keyspace ? atomic_load(&keyspace->dropped) : 0;
-        if (i >= db->keyspace_count) {
-            (void)pthread_mutex_unlock(&db->keyspace_lock);
-            return SDB_OK;
-        }
-        (void)pthread_mutex_unlock(&db->keyspace_lock);
-        if (!dropped || dropped > oldest) continue;
-        while (!freed) {
-            sdb_status status;
-
-            (void)pthread_mutex_lock(&db->commit_lock);
-            status = free_dropped(db, keyspace);
-            freed = keyspace->freed;
-            (void)pthread_mutex_unlock(&db->commit_lock);
-            if (status != SDB_OK) return status;
-        }
-    }
-}
-
-sdb_status sdb__keyspaces_tidy(sdb_db *db)
-{
-    sdb_status status = free_all(db);
-
-    return sdb__db_alive(db) == SDB_OK ? SDB_OK : status;
 }
 
 /* ---- public ------------------------------------------------------------------------------- */

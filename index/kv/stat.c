@@ -86,6 +86,7 @@ sdb_status sdb_stat(sdb_db *db, sdb_stats *out_stats)
     s.version_bytes = atomic_load(&db->versions.bytes);
     s.expired_removed = atomic_load(&db->expired_removed);
     s.expiry_rounds = atomic_load(&db->reap_rounds);
+    s.leaked_trees = atomic_load(&db->leaked);
     s.recovered_commits = db->recovered_commits;
     s.recovery_ms = db->recovery_ms;
     (void)pthread_mutex_lock(&db->snapshot_lock);

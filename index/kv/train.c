@@ -198,7 +198,7 @@ static sdb_status rewrite(struct training *t, sdb_progress_fn progress, void *co
 
         TRY(sdb__db_alive(db));
         TRY(sdb__pager_reserve(db->pager, MOVES));
-        TRY(sdb__db_move_pages(db, t->ids.list + at, count));
+        TRY(sdb__db_move_pages(db, t->ids.list + at, count, NULL));
         if (progress && progress(context, at + count, t->ids.count))
             return FAIL(SDB_CANCELLED, "cancelled: the dictionary is kept; pages that change are "
                         "compressed with it");

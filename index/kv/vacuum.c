@@ -11,13 +11,17 @@
  *     ██·█·███··█████      step       ███████·████           █ in use, · free
  *                  └─┴─→ gaps              └ cut here
  *
- * What named snapshots hold stays where it is, and so does the end of the file before it.
+ * What named snapshots hold stays where it is, and so does the end of the file before it. So does
+ * what is damaged: it is passed over, and told in the end.
  *
  * Invariants: I1 nothing is moved that a checkpoint would miss: pages change under commit_lock.
  *   I2 the number of steps is bounded, whatever others write meanwhile.
  * Costs: one read and one write of what moves; a checkpoint a step.
  * Not here: moving itself (engine/pager/move.c).
  */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "engine/base/status.h"
 #include "engine/pager/space.h"
 #include "index/kv/database.h"
@@ -36,11 +40,22 @@ struct vacuum {
     uint64_t begun_end; /* blocks of the file at the beginning */
     uint64_t begun_free;
     unsigned steps;     /* that may still be made */
+    struct passed_over passed;
     sdb_progress_fn progress;
     void *context;
 };
 
-sdb_status sdb__db_move_pages(sdb_db *db, const uint64_t *ids, size_t count)
+/* What to do with the status of a move: damage is noted, if it is to be. */
+static sdb_status pass_over(struct passed_over *passed, sdb_status status)
+{
+    if (status != SDB_CORRUPT || !passed) return status;
+    if (passed->count++ == 0)
+        (void)snprintf(passed->why, sizeof passed->why, "%s", sdb_errmsg());
+    return SDB_OK;
+}
+
+sdb_status sdb__db_move_pages(sdb_db *db, const uint64_t *ids, size_t count,
+                              struct passed_over *passed)
 {
     sdb_status status = SDB_OK;
     struct page page;
@@ -51,15 +66,16 @@ sdb_status sdb__db_move_pages(sdb_db *db, const uint64_t *ids, size_t count)
     (void)pthread_mutex_lock(&db->commit_lock);
     db->changed = true;
     for (size_t i = 0; status == SDB_OK && i < count; i++)
-        status = sdb__pager_move_page(db->pager, ids[i]);
+        status = pass_over(passed, sdb__pager_move_page(db->pager, ids[i]));
     (void)pthread_mutex_unlock(&db->commit_lock);
     return status;
 }
 
 /* Moves what begins in blocks [from, to), and makes that last. */
-static sdb_status move_blocks(sdb_db *db, uint64_t from, uint64_t to,
+static sdb_status move_blocks(struct vacuum *v, uint64_t from, uint64_t to,
                               enum pager_placing placing)
 {
+    sdb_db *db = v->db;
     struct pager_move moves[MOVES];
     uint64_t after = 0, pages[MOVES];
     size_t count;
@@ -73,9 +89,9 @@ static sdb_status move_blocks(sdb_db *db, uint64_t from, uint64_t to,
 
         for (size_t i = 0; status == SDB_OK && i < count; i++) {
             if (moves[i].is_page) pages[page_count++] = moves[i].id;
-            else status = sdb__pager_move_extent(db->pager, moves[i].id);
+            else status = pass_over(&v->passed, sdb__pager_move_extent(db->pager, moves[i].id));
         }
-        if (status == SDB_OK) status = sdb__db_move_pages(db, pages, page_count);
+        if (status == SDB_OK) status = sdb__db_move_pages(db, pages, page_count, &v->passed);
     }
     if (status == SDB_OK) status = sdb__db_checkpoint(db, false);
     sdb__pager_place(db->pager, PAGER_PLACE_NEXT);
@@ -116,7 +132,7 @@ static sdb_status fill_gaps(struct vacuum *v, bool *out_tight)
         if (*out_tight || end >= before || v->steps == 0) return SDB_OK;
         before = end;
         v->steps--;
-        TRY(move_blocks(v->db, end - (end - used < step ? end - used : step), UINT64_MAX,
+        TRY(move_blocks(v, end - (end - used < step ? end - used : step), UINT64_MAX,
                         PAGER_PLACE_FIRST));
     }
 }
@@ -129,7 +145,7 @@ static sdb_status run(struct vacuum *v)
     TRY(fill_gaps(v, &tight));
     sdb__pager_layout(v->db->pager, &end, &used);
     for (unsigned i = 0; !tight && i < WINDOWS && v->steps; i++) {
-        TRY(move_blocks(v->db, used * i / WINDOWS, used * (i + 1) / WINDOWS, PAGER_PLACE_LAST));
+        TRY(move_blocks(v, used * i / WINDOWS, used * (i + 1) / WINDOWS, PAGER_PLACE_LAST));
         TRY(fill_gaps(v, &tight));
     }
     return SDB_OK;
@@ -148,5 +164,9 @@ sdb_status sdb_vacuum(sdb_db *db, unsigned flags, sdb_progress_fn progress, void
     sdb__pager_layout(db->pager, &v.begun_end, &used);
     v.begun_free = v.begun_end - used;
     v.steps = 64 + (unsigned)(v.begun_end / (db->options.cache_bytes / 4 / SPACE_BLOCK)) * 4;
-    return run(&v);
+    TRY(run(&v));
+    if (v.passed.count == 0) return SDB_OK;
+    return FAIL(SDB_CORRUPT, "%s: what is damaged stays where it is, which cost %" PRIu64
+                " moves; all else was moved as far as it can be: %s", db->path, v.passed.count,
+                v.passed.why);
 }

@@ -127,6 +127,14 @@ static const char *show_tree(const struct walk *w, unsigned layer, char to[TEXT_
     return to;
 }
 
+/* What to do when a part of the tree cannot be read. */
+static const char *advice(const struct walk *w)
+{
+    return w->tree->is_dropped ? "no data is missing, but its space cannot be given back; export "
+                                 "to a dump, and import that into a new file, to have it"
+                               : "restore a backup";
+}
+
 /* "from key 'a' to 'b'" */
 static const char *show_range(const struct expected *e, char to[TEXT_ROOM])
 {
@@ -155,14 +163,13 @@ static bool reach(struct walk *w, const struct expected *e, enum place_kind kind
         w->missing++;
     } else if (place == 0 || place_is_page(place) != (kind == PLACE_PAGE)) {
         sdb__verify_problem(run, "%s: page %" PRIu64 " leads to %s %" PRIu64 ", which does not "
-                            "exist: it cannot be read %s; restore a backup",
-                            show_tree(w, e->layer, tree), e->parent, what, e->id,
-                            show_range(e, range));
+                            "exist: it cannot be read %s; %s", show_tree(w, e->layer, tree),
+                            e->parent, what, e->id, show_range(e, range), advice(w));
     } else if (verify_bit(run->reached, e->id)) {
         sdb__verify_problem(run, "%s: %s %" PRIu64 ", to which page %" PRIu64 " leads, is used "
-                            "twice: its keys %s are not to be trusted; restore a backup",
+                            "twice: its keys %s are not to be trusted; %s",
                             show_tree(w, e->layer, tree), what, e->id, e->parent,
-                            show_range(e, range));
+                            show_range(e, range), advice(w));
     } else {
         verify_set_bit(run->reached, e->id);
         return true;
@@ -241,9 +248,8 @@ static sdb_status enter(struct walk *w, const struct expected *e)
     TRY(sdb__verify_step(run, 1));
     if (wrong) {
         sdb__verify_problem(run, "page %" PRIu64 " at byte %" PRIu64 " %s: %s cannot be read %s; "
-                            "restore a backup", e->id,
-                            place_offset(sdb__map_get(&run->map, e->id).place), wrong,
-                            show_tree(w, e->layer, tree), show_range(e, range));
+                            "%s", e->id, place_offset(sdb__map_get(&run->map, e->id).place),
+                            wrong, show_tree(w, e->layer, tree), show_range(e, range), advice(w));
         run->incomplete = true;
         return SDB_OK;
     }
@@ -253,9 +259,9 @@ static sdb_status enter(struct walk *w, const struct expected *e)
     wrong = judge_node(w, step->node, e, &can_enter);
     if (wrong)
         sdb__verify_problem(run, "page %" PRIu64 " at byte %" PRIu64 ", to which page %" PRIu64
-                            " leads, %s: %s is not to be trusted %s; restore a backup", e->id,
+                            " leads, %s: %s is not to be trusted %s; %s", e->id,
                             place_offset(sdb__map_get(&run->map, e->id).place), e->parent, wrong,
-                            show_tree(w, e->layer, tree), show_range(e, range));
+                            show_tree(w, e->layer, tree), show_range(e, range), advice(w));
     if (can_enter) w->depth++;
     else run->incomplete = true;
     return SDB_OK;
