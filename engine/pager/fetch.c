@@ -49,7 +49,7 @@ static sdb_status unpack(struct pager *p, const struct fetch *f, const char **ou
     if (!room) return SDB_NOMEM;
     *out_wrong = sdb__unpack(room, frame_data(p, f->frame), f->op.size);
     sdb__pool_room_put(p, room);
-    return SDB_OK;
+    return *out_wrong == sdb__unpack_no_memory ? SDB_NOMEM : SDB_OK;
 }
 
 /* What was read is made the page, or it is said why not. */

@@ -100,7 +100,8 @@ static size_t squeeze(struct pack_room *room, struct packing how, size_t bytes, 
                                  how.level ? how.level : PACK_ZSTD_LEVEL);
     (void)ZSTD_CCtx_setParameter(room->zstd, ZSTD_c_contentSizeFlag, 0);
     (void)ZSTD_CCtx_setParameter(room->zstd, ZSTD_c_dictIDFlag, 0);
-    if (how.dictionary && ZSTD_isError(ZSTD_CCtx_refCDict(room->zstd, how.dictionary->pack)))
+    if (how.dictionary &&
+        ZSTD_isError(ZSTD_CCtx_refCDict(room->zstd, sdb__dictionary_pack(how.dictionary))))
         return 0;
     size = ZSTD_compress2(room->zstd, to, most, room->spare, bytes);
     return ZSTD_isError(size) ? 0 : size;
@@ -112,11 +113,12 @@ size_t sdb__pack(struct pack_room *room, struct packing how, const uint8_t *page
     uint32_t algorithm = how.algorithm;
 
     assert(how.algorithm == PACK_LZ4 || how.algorithm == PACK_ZSTD);
-    assert(!how.dictionary || (how.algorithm == PACK_ZSTD && how.dictionary->pack));
+    assert(!how.dictionary || (how.algorithm == PACK_ZSTD && how.dictionary->level));
     if (room->dense)
         bytes = room->dense->make(page, room->page_size, room->spare);
     else
         memcpy(room->spare, page, bytes);
+    if (how.dictionary && !sdb__dictionary_pack(how.dictionary)) how.dictionary = NULL;
     size = squeeze(room, how, bytes, to + PACK_HEAD, most);
     if (size == 0) return 0;
     put_u32(to, (uint32_t)size);
@@ -129,16 +131,22 @@ size_t sdb__pack(struct pack_room *room, struct packing how, const uint8_t *page
 
 /* ---- unpacking ---------------------------------------------------------------------------- */
 
+const char sdb__unpack_no_memory[] = "out of memory for its dictionary";
+
 /* Unpacks room->spare with the dictionary that a head names. NULL, or what is wrong. */
 static const char *unpack_with(struct pack_room *room, uint32_t number, uint8_t *memory,
                                size_t packed, size_t *out_made)
 {
     const struct dictionary *d = sdb__dictionaries_find(room->dictionaries, number);
+    ZSTD_DDict *unpack;
+    sdb_status status;
 
     if (!d) return "packed with a dictionary that there is not";
-    if (!d->unpack) return "packed with a dictionary that is damaged";
+    status = sdb__dictionary_unpack(d, &unpack);
+    if (status == SDB_NOMEM) return sdb__unpack_no_memory;
+    if (status != SDB_OK) return "packed with a dictionary that is damaged";
     *out_made = ZSTD_decompress_usingDDict(room->unzstd, memory, room->page_size, room->spare,
-                                           packed, d->unpack);
+                                           packed, unpack);
     return NULL;
 }
 

@@ -68,6 +68,8 @@ uint8_t *sdb__pack_room_page(struct pack_room *room, unsigned index);
  */
 size_t sdb__pack(struct pack_room *room, struct packing how, const uint8_t *page, uint8_t *to);
 
+/* What sdb__unpack answers if it had no memory. */
+extern const char sdb__unpack_no_memory[];
 /*
  * Turns the `size` bytes of whole blocks in memory[0…page_size) into the page they were made of.
  * NULL, or what is wrong with them; `memory` means nothing then.

@@ -143,8 +143,9 @@ typedef struct sdb_train_result {
  * For keyspaces made with SDB_COMPRESSION_ZSTD; for others SDB_INVALID. `dictionary_bytes`: at most
  * so many, 256 to 1048576; 0: 65536. It reads up to 8 MiB of pages, takes seconds, and makes a
  * checkpoint, while others read and write; memory for all dictionaries (about five times their
- * size) is beside the cache. Older dictionaries are kept, up to 16 (SDB_LIMIT), until the keyspace
- * is dropped. SDB_BUSY: one is being trained. `progress` (pages written anew, with
+ * size, for those in use) is beside the cache. Older dictionaries are kept, up to 16 (SDB_LIMIT),
+ * until the keyspace is dropped. All of a database, each with 32 KiB added, take at most 128 MiB
+ * (SDB_LIMIT), in which those dropped since it was opened count too. SDB_BUSY: one is being trained. `progress` (pages written anew, with
  * SDB_TRAIN_REWRITE) and out_result may be NULL. Such a database is refused by libraries that know
  * no dictionaries. The log does not know of them: a backup that is rolled forward has those that
  * the backup had.

@@ -9,7 +9,8 @@
  *   too. A page image goes to disk at any time between two cuts, so a dictionary packs only once a
  *   checkpoint with it is durable, and ends with the last page of its keyspace, in the same cut.
  *   I2 no two of a database ever had the same number while it was open.
- * Costs: all are read when the database is opened. Not here: making them (train.c).
+ * Costs: all are read when the database is opened, at most DICTIONARIES_MOST bytes, and digested
+ *   when they are used. Not here: making them (train.c).
  */
 #include "index/kv/dict.h"
 
@@ -68,20 +69,23 @@ sdb_status sdb__dict_load(sdb_db *db, struct bytes key, enum node_kind kind, str
 
 /* Reads one into `memory` and adds it to the set; `level` 0: it packs no more. */
 static sdb_status read_one(sdb_db *db, const struct kept_dict *dict, unsigned level,
-                           uint8_t *memory, const struct dictionary **out)
+                           uint8_t *memory, const struct dictionary **out, bool *out_good)
 {
     struct extent extent;
     sdb_status status = sdb__pager_extent_find(db->pager, dict->extent, dict->size, &extent);
 
     if (status == SDB_OK) status = sdb__pager_extent_read(db->pager, &extent, memory);
     if (status != SDB_OK && status != SDB_CORRUPT) return status;
-    status = sdb__dictionaries_add(&db->dictionaries, dict->number,
-                                   status == SDB_OK ? memory : NULL, (size_t)dict->size, level,
-                                   out);
+    *out_good = status == SDB_OK;
+    status = sdb__dictionaries_add(&db->dictionaries, dict->number, *out_good ? memory : NULL,
+                                   (size_t)dict->size, level, out);
     if (status == SDB_EXISTS)
         return FAIL(SDB_CORRUPT, "%s: two dictionaries have the number %u: run sdb check, restore "
                     "a backup", db->path, dict->number);
-    return status == SDB_CORRUPT ? SDB_OK : status; /* pages that name it say so */
+    if (status == SDB_LIMIT)
+        return FAIL(SDB_CORRUPT, "%s: its dictionaries count for more than %u bytes, which sdb "
+                    "never writes: run sdb check, restore a backup", db->path, DICTIONARIES_MOST);
+    return status; /* of one that is damaged the pages that name it say so */
 }
 
 sdb_status sdb__dicts_ready(sdb_db *db)
@@ -98,13 +102,14 @@ sdb_status sdb__dicts_ready(sdb_db *db)
         bool newest = i + 1 == db->dict_count || dict[1].keyspace != dict->keyspace;
         unsigned level = keyspace ? keyspace->packing >> 8 : 0;
         const struct dictionary *d = NULL;
+        bool good = false;
 
         if (!keyspace)
             status = FAIL(SDB_CORRUPT, "%s: dictionary %u is of no keyspace: run sdb check, "
                           "restore a backup", db->path, dict->number);
         else
-            status = read_one(db, dict, newest && !db->readonly ? level : 0, memory, &d);
-        if (status == SDB_OK && newest && d->unpack) keyspace->dictionary = d;
+            status = read_one(db, dict, newest && !db->readonly ? level : 0, memory, &d, &good);
+        if (status == SDB_OK && newest && good) keyspace->dictionary = d;
     }
     sdb__mem_free(db->allocator, memory);
     return status;
@@ -184,8 +189,14 @@ sdb_status sdb__dict_keep(sdb_keyspace *keyspace, const void *bytes, size_t size
     if (number > DICTIONARY_NUMBER_MOST)
         return FAIL(SDB_LIMIT, "%s has used up the numbers for dictionaries: copy what it holds to "
                     "a new database", db->path);
-    TRY(sdb__dictionaries_add(&db->dictionaries, number, bytes, size, keyspace->packing >> 8,
-                              out));
+    status = sdb__dictionaries_add(&db->dictionaries, number, bytes, size,
+                                   keyspace->packing >> 8, out);
+    if (status == SDB_LIMIT)
+        return FAIL(SDB_LIMIT, "%s: all dictionaries together, and those that were dropped since "
+                    "it was opened, count for at most %u bytes: drop keyspaces that have some, "
+                    "and open it again", db->path, DICTIONARIES_MOST);
+    TRY(status);
+    TRY(sdb__dictionary_ready(*out));
     TRY(sdb__pager_extent_write(db->pager, bytes, size, &extent));
     (void)pthread_mutex_lock(&db->commit_lock);
     status = enter(keyspace, &extent, number);

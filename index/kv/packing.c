@@ -56,7 +56,7 @@ struct packing sdb__packing_of_page(void *context, const uint8_t *data, uint32_t
 
     if (packing == 0) return (struct packing){.algorithm = PACK_NONE};
     sdb__pager_need_feature(db->pager, FEATURE_DENSE);
-    if (dictionary && !dictionary->pack) dictionary = NULL; /* whoever only reads */
+    if (dictionary && !dictionary->level) dictionary = NULL; /* whoever only reads */
     return (struct packing){(uint8_t)packing, (uint8_t)(packing >> 8), dictionary};
 }
 

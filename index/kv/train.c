@@ -174,7 +174,8 @@ static sdb_status train(struct training *t)
                     "dictionary of %zu bytes", t->keyspace->name, t->capacity);
     TRY(sdb__dictionary_new(t->allocator, 1, t->bytes, t->size, t->keyspace->packing >> 8,
                             &trial));
-    status = try_out(t, trial);
+    status = sdb__dictionary_ready(trial);
+    if (status == SDB_OK) status = try_out(t, trial);
     sdb__dictionary_free(t->allocator, trial);
     if (status != SDB_OK) return status;
     t->result.dictionary_bytes = t->size;

@@ -23,6 +23,7 @@ struct search {
     uint8_t *levels;    /* that they must be below */
     size_t count, id_capacity, level_capacity;
     uint8_t *page, *bytes; /* one page; a dictionary */
+    bool too_many;         /* and said so */
 };
 
 const char *sdb__verify_dict(struct verify_run *run, struct bytes key, enum node_kind kind,
@@ -57,6 +58,13 @@ static sdb_status take(struct search *s, struct bytes key, enum node_kind kind,
     if (sdb__verify_dict(run, key, kind, value, &keyspace)) return SDB_OK;
     (void)sdb__dict_parse(key, &keyspace, &number);
     op.size = (size_t)get_u64(value.data + 8);
+    if (s->too_many) return SDB_OK;
+    if (!sdb__dictionaries_have_room(&run->dictionaries, op.size)) {
+        s->too_many = true;
+        sdb__verify_problem(run, "the catalog: its dictionaries count for more than %u bytes: the "
+                            "database cannot be opened; restore a backup", DICTIONARIES_MOST);
+        return SDB_OK;
+    }
     at = get_u64(value.data) < run->id_limit ? sdb__map_get(&run->map, get_u64(value.data))
                                              : (struct map_entry){0, 0};
     op.offset = place_offset(at.place);

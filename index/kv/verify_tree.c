@@ -346,6 +346,7 @@ static sdb_status dict_entry(struct walk *w, const struct step *leaf, struct byt
                              enum node_kind kind, struct bytes value)
 {
     const struct dictionary *d;
+    sdb_status status;
     uint32_t keyspace, number;
     const char *wrong = sdb__verify_dict(w->run, key, kind, value, &keyspace);
     bool known = false;
@@ -358,7 +359,9 @@ static sdb_status dict_entry(struct walk *w, const struct step *leaf, struct byt
     (void)sdb__dict_parse(key, &keyspace, &number);
     TRY(check_extent(w, leaf, key, get_u64(value.data), get_u64(value.data + 8)));
     d = sdb__dictionaries_find(&w->run->dictionaries, number);
-    if (d && !d->unpack)
+    status = d ? sdb__dictionary_ready(d) : SDB_OK;
+    if (status == SDB_NOMEM) return status;
+    if (status != SDB_OK)
         sdb__verify_problem(w->run, "dictionary %" PRIu32 " of keyspace %" PRIu32 " is damaged: "
                             "what was compressed with it cannot be read; restore a backup", number,
                             keyspace);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "index/kv/dict.h"
+#include "index/kv/verify.h"
 
 #define COPY "copy.sdb"
 
@@ -499,6 +500,109 @@ START_TEST(there_is_an_end_to_their_number)
 }
 END_TEST
 
+static sdb_status ignore(void *context, const struct btree_value *value)
+{
+    (void)context;
+    (void)value;
+    return SDB_OK;
+}
+
+/* Gives the catalog entries for dictionaries that are all the same extent, as no sdb would. */
+static void forge_entries(unsigned count, size_t size)
+{
+    static uint8_t bytes[65536];
+    const struct dictionary *dictionary;
+    struct btree_value value = {.is_extent = true, .size = size};
+
+    OK(sdb__dict_keep(rows, bytes, size, &dictionary));
+    value.extent = db->dicts[0].extent;
+    for (unsigned i = 2; i < count + 2; i++) {
+        uint8_t key[DICT_KEY] = {'z', 0, 0, 0, (uint8_t)rows->tree.id, 0, 0, (uint8_t)(i >> 8),
+                                 (uint8_t)i};
+
+        MUST(sdb__btree_put(&db->catalog, (struct bytes){key, sizeof key}, &value, ignore, NULL));
+    }
+    db->changed = true;
+    OK(sdb_close(db));
+    db = NULL;
+}
+
+static void note_too_many(void *context, const char *problem)
+{
+    *(bool *)context |= strstr(problem, "dictionaries count for more than") != NULL;
+}
+
+START_TEST(a_forged_number_of_them_costs_no_more_than_its_limit)
+{
+    sdb_options options = kv_options(PAGE);
+    bool told = false;
+
+    forge_entries(5000, 65536);
+    SAYS(sdb__db_open(io, KV_PATH, &options, &db), SDB_CORRUPT, "count for more than");
+    IS(sdb__check_file(io, &sdb__mem_default, KV_PATH, note_too_many, NULL, &told, NULL),
+       SDB_CORRUPT);
+    ck_assert(told);
+}
+END_TEST
+
+START_TEST(many_small_ones_are_no_burden)
+{
+    sdb_options options = kv_options(PAGE);
+    forge_entries(3000, DICTIONARY_LEAST);
+    db = kv_open(io, &options);
+    rows = kv_keyspace(db, "rows");
+    ck_assert_uint_eq(sdb__dictionaries_last(&db->dictionaries), 3001);
+    expect_rows(rows, 0, ROWS, 0);
+}
+END_TEST
+
+static void *read_from(void *context)
+{
+    expect_rows(rows, *(uint32_t *)context, ROWS, 0);
+    return NULL;
+}
+
+/* Which one it is, nobody can say. */
+/* Those of many keyspaces count together. */
+START_TEST(there_is_an_end_to_their_bytes)
+{
+    static uint8_t bytes[DICTIONARY_MOST];
+    const struct dictionary *dictionary;
+    sdb_keyspace *keyspace = rows;
+    sdb_status status = SDB_OK;
+    unsigned count = 0;
+    char name[16];
+
+    for (; status == SDB_OK && count < 200; count++) {
+        (void)snprintf(name, sizeof name, "%u", count);
+        if (count % DICTS_OF_A_KEYSPACE == 0) keyspace = make(name, SDB_COMPRESSION_ZSTD);
+        status = sdb__dict_keep(keyspace, bytes, sizeof bytes, &dictionary);
+    }
+    ck_assert_int_eq(status, SDB_LIMIT);
+    ck_assert_ptr_nonnull(strstr(sdb_errmsg(), "all dictionaries together"));
+    ck_assert_uint_gt(count, 100);
+    open_again();
+    expect_rows(rows, 0, ROWS, 0);
+}
+END_TEST
+
+START_TEST(several_may_be_the_first_to_use_one)
+{
+    static uint32_t from[4] = {0, 1, ROWS / 2, ROWS / 2 + 1};
+    pthread_t threads[4];
+    sdb_train_result result;
+
+    OK(train(SDB_TRAIN_REWRITE, &result));
+    open_again();
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, read_from, &from[i]), 0);
+    put_rows(rows, ROWS, ROWS + 200, 0);
+    OK(sdb_checkpoint(db));
+    for (unsigned i = 0; i < 4; i++) (void)pthread_join(threads[i], NULL);
+    expect_rows(rows, 0, ROWS + 200, 0);
+}
+END_TEST
+
 START_TEST(snapshots_keep_the_dictionaries_that_they_need)
 {
     sdb_options options = kv_options(PAGE);
@@ -543,6 +647,10 @@ int main(void)
     tcase_add_test(cases, refused_memory_and_a_full_disk_leave_all_as_it_was);
     tcase_add_test(cases, a_damaged_dictionary_is_told_by_pages_and_check);
     tcase_add_test(cases, there_is_an_end_to_their_number);
+    tcase_add_test(cases, a_forged_number_of_them_costs_no_more_than_its_limit);
+    tcase_add_test(cases, many_small_ones_are_no_burden);
+    tcase_add_test(cases, there_is_an_end_to_their_bytes);
+    tcase_add_test(cases, several_may_be_the_first_to_use_one);
     tcase_add_test(cases, others_read_and_write_meanwhile);
     suite_add_tcase(suite, cases);
     return kv_main(suite);
