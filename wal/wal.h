@@ -65,6 +65,7 @@ struct wal_options {
     const char *folder; /* copied */
     struct wal_identity identity;
     uint64_t first_lsn; /* where the log begins; a multiple of 8 */
+    uint64_t previous;  /* id of the log that it follows; 0: none */
     /* Most bytes of a segment file; the first has WAL_SEGMENT_LEAST, then they double. */
     uint64_t segment_bytes;
     const char *archive; /* copied; NULL: segments are not kept. See wal_archive.h */

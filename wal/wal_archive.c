@@ -232,7 +232,7 @@ static sdb_status note_log(void *context, const char *name)
     return SDB_OK;
 }
 
-/* Finds the first LSN of a log, in the folder that the reader is at. */
+/* Finds the first LSN of a log, and what it follows, in the folder that the reader is at. */
 static sdb_status look_into(struct wal_reader *r, struct wal_archived *log)
 {
     log->first_lsn = UINT64_MAX;
@@ -243,8 +243,9 @@ static sdb_status look_into(struct wal_reader *r, struct wal_archived *log)
         enum wal_found found;
 
         TRY(sdb__wal_window_open(r, r->numbers[i], &found));
-        if (found == WAL_FOUND_OURS && r->header.first_lsn < log->first_lsn)
-            log->first_lsn = r->header.first_lsn;
+        if (found != WAL_FOUND_OURS) continue;
+        log->previous = r->header.previous;
+        if (r->header.first_lsn < log->first_lsn) log->first_lsn = r->header.first_lsn;
     }
     return SDB_OK;
 }

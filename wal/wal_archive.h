@@ -28,6 +28,7 @@ SDB_MUST_USE sdb_status sdb__wal_archive_rest(struct io *io, const sdb_allocator
 struct wal_archived {
     struct wal_identity identity;
     uint64_t first_lsn; /* of its oldest segment there */
+    uint64_t previous;  /* id of the log that it follows; 0: none, or not known */
     char name[17];      /* of its folder in the archive; empty: it is not from there */
 };
 

@@ -31,7 +31,8 @@ enum {
     AT_NUMBER = 40,
     AT_FIRST_LSN = 48,
     AT_FILE_BYTES = 56,
-    AT_ZEROS = 64,
+    AT_PREVIOUS = 64,
+    AT_ZEROS = 72,
     AT_DIGEST = WAL_SEGMENT_HEADER - 8
 };
 
@@ -48,7 +49,7 @@ enum {
 
 static_assert(AT_DATABASE + sizeof((struct wal_identity *)0)->database_id == AT_LOG, "id is 16");
 static_assert(AT_FORMAT == sizeof magic && AT_RESERVED == AT_FORMAT + 4, "fields touch");
-static_assert(AT_FILE_BYTES + 8 == AT_ZEROS && AT_ZEROS < AT_DIGEST, "fields end before digest");
+static_assert(AT_PREVIOUS + 8 == AT_ZEROS && AT_ZEROS < AT_DIGEST, "fields end before digest");
 static_assert(AT_CHECKSUM + 8 == WAL_RECORD_HEADER, "the checksum ends the header");
 static_assert(WAL_RECORD_HEADER % WAL_ALIGN == 0, "the payload is aligned");
 static_assert(WAL_SEGMENT_HEADER % WAL_ALIGN == 0, "the first record is aligned");
@@ -94,6 +95,7 @@ void sdb__wal_format_put_header(uint8_t to[WAL_SEGMENT_HEADER], const struct wal
     put_u64(to + AT_NUMBER, header->number);
     put_u64(to + AT_FIRST_LSN, header->first_lsn);
     put_u64(to + AT_FILE_BYTES, header->file_bytes);
+    put_u64(to + AT_PREVIOUS, header->previous);
     put_u64(to + AT_DIGEST, sdb__digest(to, AT_DIGEST, 0));
 }
 
@@ -106,6 +108,7 @@ sdb_status sdb__wal_format_get_header(const uint8_t from[WAL_SEGMENT_HEADER],
     out_header->number = get_u64(from + AT_NUMBER);
     out_header->first_lsn = get_u64(from + AT_FIRST_LSN);
     out_header->file_bytes = get_u64(from + AT_FILE_BYTES);
+    out_header->previous = get_u64(from + AT_PREVIOUS);
     if (memcmp(from + AT_MAGIC, magic, sizeof magic) != 0) return SDB_CORRUPT;
     if (get_u64(from + AT_DIGEST) != sdb__digest(from, AT_DIGEST, 0)) return SDB_CORRUPT;
     out_header->packed = get_u32(from + AT_FORMAT) == WAL_FORMAT_PACKED;

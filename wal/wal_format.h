@@ -39,6 +39,7 @@ struct wal_header {
     uint64_t number;
     uint64_t first_lsn;
     uint64_t file_bytes;
+    uint64_t previous; /* id of the log that this one follows; 0: none, or not known */
     bool packed; /* WAL_FORMAT_PACKED */
 };
 

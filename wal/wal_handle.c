@@ -91,6 +91,7 @@ sdb_status sdb__wal_begin(const struct wal_options *options, struct wal **out_wa
     wal->io = options->io;
     wal->allocator = options->allocator;
     wal->identity = options->identity;
+    wal->previous = options->previous;
     wal->segment_bytes = most < WAL_SEGMENT_LEAST ? WAL_SEGMENT_LEAST : most;
     wal->position = wal->written = wal->durable = options->first_lsn;
     atomic_init(&wal->end, options->first_lsn);

@@ -76,6 +76,7 @@ struct wal {
     const sdb_allocator *allocator;
     char *folder;
     struct wal_identity identity;
+    uint64_t previous; /* id of the log before */
     uint64_t segment_bytes;
     char *archive; /* NULL: none */
     bool packing;  /* records are packed */

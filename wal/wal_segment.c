@@ -91,6 +91,7 @@ static sdb_status finish(struct wal *wal, struct wal_segment *segment)
                                 .number = segment->number,
                                 .first_lsn = segment->first_lsn,
                                 .file_bytes = segment->file_bytes,
+                                .previous = wal->previous,
                                 .packed = wal->packing};
 
     sdb__wal_format_put_header(bytes, &header);

@@ -241,6 +241,7 @@ sdb_status sdb__pager_checkpoint_finish(struct pager *p, const struct superblock
     next.lsn = state->lsn;
     next.commit = state->commit;
     next.log_id = state->log_id;
+    next.history = state->history;
     next.catalog_root = state->catalog_root;
     next.written_ms = sdb__pager_now_ms();
     (void)pthread_mutex_lock(&p->map_lock);

@@ -79,7 +79,7 @@ bool sdb__kept_decode(const uint8_t from[KEPT_RECORD], const struct superblock *
     s.catalog_root = get_u64(from + 64);
     s.end_block = get_u64(from + 72);
     s.features = get_u32(from + 80);
-    s.log_id = s.kept_place = s.kept_checksum = s.kept_count = 0;
+    s.log_id = s.history = s.kept_place = s.kept_checksum = s.kept_count = 0;
     if (!sdb__superblock_is_plausible(&s) || s.catalog_root == 0 || s.directory_place == 0 ||
         (s.features & ~(main->features & ~(uint32_t)FEATURE_KEPT)) || get_u32(from + 84) != 0 ||
         s.sequence > main->sequence || s.commit > main->commit ||
@@ -247,7 +247,7 @@ static struct superblock superblock_of_cut(struct pager *p, const struct superbl
     s.chunks = p->cut_chunks;
     s.page_limit = p->cut_page_limit;
     s.written_ms = sdb__pager_now_ms();
-    s.log_id = s.kept_place = s.kept_checksum = s.kept_count = 0;
+    s.log_id = s.history = s.kept_place = s.kept_checksum = s.kept_count = 0;
     (void)pthread_mutex_lock(&p->map_lock);
     s.end_block = p->map.space.end;
     (void)pthread_mutex_unlock(&p->map_lock);

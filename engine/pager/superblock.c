@@ -46,6 +46,7 @@ void sdb__superblock_encode(const struct superblock *from, uint8_t to[SUPERBLOCK
     put_u64(to + 136, from->kept_place);
     put_u64(to + 144, from->kept_checksum);
     put_u64(to + 152, from->kept_count);
+    put_u64(to + 160, from->history);
     put_u64(to + AT_DIGEST, sdb__digest(to, AT_DIGEST, 0));
 }
 
@@ -108,6 +109,7 @@ sdb_status sdb__superblock_decode(const uint8_t from[SUPERBLOCK_SIZE], struct su
     s.kept_place = get_u64(from + 136);
     s.kept_checksum = get_u64(from + 144);
     s.kept_count = get_u64(from + 152);
+    s.history = get_u64(from + 160);
     if (!sdb__superblock_is_plausible(&s) || !has_plausible_kept(&s))
         return FAIL(SDB_CORRUPT, "superblock: its fields contradict each other (page size %u, "
                     "%llu pages, %llu chunks)", s.page_size, (unsigned long long)s.page_limit,

@@ -11,7 +11,8 @@
  *  72 directory place   80 directory checksum            88 map chunks      96 page limit
  * 104 catalog root     112 end of the file in blocks    120 made, 128 written (Unix ms)
  * 136 place of the table of kept checkpoints (kept.h), 144 its checksum, 152 how many it lists
- * 160 zeros           4088 digest of the bytes before it              (u64 where nothing else is
+ * 160 log of the last commit                             168 zeros
+ *                     4088 digest of the bytes before it              (u64 where nothing else is
  * said)
  */
 #ifndef SDB_ENGINE_PAGER_SUPERBLOCK_H
@@ -44,6 +45,7 @@ struct superblock {
     uint64_t lsn;      /* the log from here on is not in the checkpoint */
     uint64_t commit;   /* number of the last commit in the checkpoint */
     uint64_t log_id;   /* the log that goes on from lsn; 0: there is none, the checkpoint is all */
+    uint64_t history;  /* the log that the last commit came from; 0: none, or not known */
     uint64_t directory_place;
     uint64_t directory_checksum;
     uint64_t chunks;     /* map chunks that the directory lists */

@@ -280,8 +280,8 @@ SDB_API SDB_MUST_USE sdb_status sdb_expire(sdb_db *db, uint64_t limit, uint64_t 
 typedef struct sdb_restore_options {
     size_t size;                /* sizeof(sdb_restore_options), set by the caller */
     /*
-     * As in sdb_options. It must hold one history: after an old copy was put in place of the
-     * database, or a log was discarded, archive to another folder from then on.
+     * As in sdb_options. It may hold several histories of a database, of which an older copy was
+     * put in its place: that in which the backup was made is followed.
      */
     const char *archive_folder;
     const char *log_folder;     /* what a crash left: "-wal" folder of a database not open now */
@@ -314,7 +314,9 @@ typedef struct sdb_restore_result {
  *
  * SDB_EXISTS: `path`, or what belongs to it, is there. SDB_NOTFOUND: the log does not reach from
  * the backup to the commit or LSN that is wanted, has a gap before it, or the backup is of a later
- * moment. SDB_CORRUPT: backup or log are damaged. After a failure there is nothing at `path`.
+ * moment. SDB_INVALID: two histories go on from the backup, or from where a log ends; the sentence
+ * says what to do. SDB_CORRUPT: backup or log are damaged. After a failure there is nothing at
+ * `path`.
  */
 SDB_API SDB_MUST_USE sdb_status sdb_restore(const char *backup, const char *path,
                                             const sdb_restore_options *options,

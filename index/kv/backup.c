@@ -12,8 +12,8 @@
  * do, and all of them pass by before the first extent. One that no leaf names is of no use, and is
  * left out.
  *
- * The copy's superblock says as of which LSN, commit and time it is: a restore goes on from there
- * with the log (restore.c).
+ * The copy's superblock says as of which LSN, commit and time it is, and which log it was made in:
+ * a restore goes on from there with the logs that follow (restore.c).
  *
  * Invariants: I1 nothing is copied whose checksum does not match. I2 the superblocks are written
  *   when all else is durable: until then the file is no database. I3 after a failure there is no
@@ -256,7 +256,10 @@ static sdb_status write_superblocks(struct copy *c)
     c->superblock.log_id = 0;
     c->superblock.kept_place = c->superblock.kept_checksum = c->superblock.kept_count = 0;
     c->superblock.features &= ~(uint32_t)FEATURE_KEPT;
-    if (c->fresh) memcpy(c->superblock.database_id, id, sizeof c->superblock.database_id);
+    if (c->fresh) {
+        memcpy(c->superblock.database_id, id, sizeof c->superblock.database_id);
+        c->superblock.history = 0;
+    }
     TRY(sdb__io_sync(c->out, c->file));
     for (unsigned slot = 0; slot < SUPERBLOCK_SLOTS; slot++) {
         TRY(sdb__superblock_write(c->out, c->file, slot, &c->superblock));

@@ -60,6 +60,7 @@ static sdb_status run_checkpoint(sdb_db *db, enum checkpoint_kind kind, const ch
     state.lsn = wal ? sdb__wal_end(wal) : db->lsn;
     state.commit = db->last_commit + MUTANT(checkpoint_claims_one_commit_more);
     state.log_id = last ? 0 : db->log_id;
+    state.history = wal && state.lsn > db->log_first ? db->log_id : db->history;
     state.catalog_root = db->catalog.root;
     (void)pthread_mutex_unlock(&db->commit_lock);
     if (wal && sdb__wal_sync(wal, state.lsn) != SDB_OK) return sdb__db_kill(db, SDB_IO);

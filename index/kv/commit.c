@@ -187,7 +187,7 @@ static sdb_status begin_log_locked(sdb_db *db)
     struct wal_options options = {.io = db->io, .allocator = db->allocator,
                                   .folder = db->wal_folder, .first_lsn = db->lsn,
                                   .segment_bytes = db->options.log_limit_bytes / 4,
-                                  .archive = db->archive,
+                                  .archive = db->archive, .previous = db->history,
                                   .packed = db->options.log_compression == SDB_COMPRESSION_LZ4};
     struct wal *wal;
     sdb_status status;
@@ -207,6 +207,7 @@ static sdb_status begin_log_locked(sdb_db *db)
         return sdb__db_kill(db, status);
     }
     db->log_id = options.identity.log_id;
+    db->log_first = db->lsn;
     atomic_store(&db->checkpoint_lsn, db->lsn);
     atomic_store_explicit(&db->wal, wal, memory_order_release);
     return SDB_OK;

@@ -128,6 +128,8 @@ struct sdb_db {
     uint64_t last_commit;      /* number of the last commit that was applied */
     struct wal *_Atomic wal;   /* NULL before the first commit */
     uint64_t log_id;           /* of the log in use; 0: none */
+    uint64_t log_first;        /* its first LSN */
+    uint64_t history;          /* id of the last log before it that has commits; 0: none */
     uint64_t lsn;              /* while there is no log: where the next one begins */
     bool changed;              /* since the last checkpoint */
     _Atomic uint64_t checkpoint_lsn; /* the log that a crash would replay begins here */
@@ -356,8 +358,8 @@ struct replay {
     const char *folders[2]; /* as for sdb__wal_replay_both */
     struct wal_identity identity;
     uint64_t from_lsn;
-    /* Taken are commits that begin before these LSNs, up to this number, not after this time. */
-    uint64_t before_lsn, until_lsn, until_commit, until_ms;
+    /* Taken are commits that begin before this LSN, up to this number, not after this time. */
+    uint64_t until_lsn, until_commit, until_ms;
 
     bool reached;     /* there was a commit beyond one of the until_… */
     uint64_t end_lsn; /* behind the last commit taken */

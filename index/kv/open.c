@@ -273,6 +273,7 @@ sdb_status sdb__db_load(sdb_db *db)
     db->last_commit = superblock->commit;
     atomic_store(&db->visible, superblock->commit);
     db->lsn = superblock->lsn;
+    db->history = superblock->history;
     return sdb__keyspaces_load(db);
 }
 

@@ -134,7 +134,7 @@ static bool is_beyond(struct replay *what, uint64_t lsn, const struct body *body
 {
     what->reached = what->reached || lsn >= what->until_lsn ||
                     body->commit > what->until_commit || body->time_ms > what->until_ms;
-    return what->reached || lsn >= what->before_lsn;
+    return what->reached;
 }
 
 /* Takes operations of the commit that is being read. */
@@ -323,9 +323,8 @@ sdb_status sdb__recover(sdb_db *db, uint64_t log_id)
 {
     const struct superblock *superblock = sdb__pager_superblock(db->pager);
     struct replay what = {.folders = {db->wal_folder, NULL}, .identity = {.log_id = log_id},
-                          .from_lsn = superblock->lsn, .before_lsn = UINT64_MAX,
-                          .until_lsn = UINT64_MAX, .until_commit = UINT64_MAX,
-                          .until_ms = UINT64_MAX};
+                          .from_lsn = superblock->lsn, .until_lsn = UINT64_MAX,
+                          .until_commit = UINT64_MAX, .until_ms = UINT64_MAX};
     uint64_t begun = sdb__clock_now_ns();
     struct pager_stats pager;
     sdb_status status;
@@ -336,6 +335,7 @@ sdb_status sdb__recover(sdb_db *db, uint64_t log_id)
         (db->options.flags & SDB_OPEN_DISCARD_LOG) && !what.failed)
         status = SDB_OK;
     if (status != SDB_OK) return log_trouble(db, status);
+    if (what.end_lsn > what.from_lsn && !MUTANT(recovered_log_forgotten)) db->history = log_id;
     if (db->archive)
         TRY(sdb__wal_archive_rest(db->io, db->allocator, db->wal_folder, &what.identity,
                                   db->archive));

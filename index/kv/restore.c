@@ -2,14 +2,20 @@
 /*
  * restore.c: a database as of a chosen moment, out of a backup and the log since.
  *
- * Idea: a backup says at which LSN it ends, and the logs of a database follow each other without a
- *   gap: one begins at the LSN where the one before it ended. So restoring is recovery over many
- *   logs, stopped early.
+ * Idea: a backup says at which LSN it ends and which log its last commit came from, and the logs of
+ *   a database follow each other without a gap: one names the log before it, and begins at the LSN
+ *   where that ended. So restoring is recovery over many logs, stopped early.
  *
  *       backup │ log 1 … end │ log 2 … end │ log 3 … until here
  *
- *   A log may end before its last record: where the next one begins, when it was discarded after
- *   damage.
+ *   An older copy that is put in the place of a database and goes on is the same database with
+ *   another history from there on; both may have the same archive. The log that a backup was made
+ *   in decides which one is followed:
+ *
+ *       log 1 ──b1────────── log 3 ── log 4        b1: 1, 3, 4    (5 begins before 1 ends: another
+ *               └─ log 5 ──b2── log 6              b2: 5, 6        history)
+ *
+ *   Where two logs go on from the same end of the same log, nobody can tell which is meant.
  * Invariants: I1 nothing is at the wanted path before it is whole, durable and verified; what is
  *   there is not touched. I2 commits are applied in order of their numbers, none is left out
  *   (recover.c refuses otherwise).
@@ -20,10 +26,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "index/kv/database.h"
 #include "index/kv/verify.h"
 #include "wal/wal_archive.h"
+
+static const size_t NONE = SIZE_MAX;
 
 struct restore {
     sdb_restore_options options;
@@ -35,7 +44,7 @@ struct restore {
     struct superblock from;    /* the backup's */
     struct wal_archived *logs; /* in the order of their first LSNs */
     size_t log_count;
-    size_t live;               /* index of the log that is also in log_folder; SIZE_MAX: none */
+    size_t live;               /* index of the log that is also in log_folder; NONE */
     sdb_phase phase;
     sdb_restore_result result;
 };
@@ -170,7 +179,6 @@ static sdb_status replay_log(struct restore *r, size_t at, uint64_t *lsn, bool *
     const struct wal_archived *log = &r->logs[at];
     const char *live = at == r->live ? r->options.log_folder : NULL;
     struct replay what = {.identity = log->identity, .from_lsn = *lsn,
-                          .before_lsn = at + 1 < r->log_count ? log[1].first_lsn : UINT64_MAX,
                           .until_lsn = or_most(r->options.until_lsn),
                           .until_commit = or_most(r->options.until_commit),
                           .until_ms = or_most(r->options.until_ms)};
@@ -195,17 +203,100 @@ static bool is_there(const struct restore *r, uint64_t lsn)
            (r->options.until_lsn && lsn >= r->options.until_lsn);
 }
 
+/* ---- which logs --------------------------------------------------------------------------- */
+
+static sdb_status two_histories(const struct restore *r, size_t a, size_t b, uint64_t lsn)
+{
+    return FAIL(SDB_INVALID, "two histories of the database go on from commit %" PRIu64 " at LSN "
+                "%" PRIu64 ", with the logs %016" PRIx64 " and %016" PRIx64 ": move the folder of "
+                "the one that is not meant out of the archive, or take a backup made since",
+                r->db->last_commit, lsn, r->logs[a].identity.log_id, r->logs[b].identity.log_id);
+}
+
+static size_t find_log(const struct restore *r, uint64_t id)
+{
+    for (size_t i = 0; id && i < r->log_count; i++)
+        if (r->logs[i].identity.log_id == id) return i;
+    return NONE;
+}
+
+/* The log that says that it follows log `id` (0: none, or not known), and begins at `lsn`. */
+static sdb_status find_named(const struct restore *r, uint64_t id, uint64_t lsn, size_t *out)
+{
+    *out = NONE;
+    for (size_t i = 0; i < r->log_count; i++) {
+        if (r->logs[i].first_lsn != lsn) continue;
+        if (r->logs[i].previous != id && !MUTANT(histories_mixed)) continue;
+        if (*out != NONE) return two_histories(r, *out, i, lsn);
+        *out = i;
+    }
+    return SDB_OK;
+}
+
+/* The log that follows log `id`, which ends at `lsn`. */
+static sdb_status find_next(const struct restore *r, uint64_t id, uint64_t lsn, size_t *out)
+{
+    TRY(find_named(r, id, lsn, out));
+    return *out == NONE && id ? find_named(r, 0, lsn, out) : SDB_OK;
+}
+
+/* Is there a log that may belong behind `lsn`, since what it follows is log `id`, or not there? */
+static bool misses_some(const struct restore *r, uint64_t id, uint64_t lsn)
+{
+    for (size_t i = 0; i < r->log_count; i++) {
+        uint64_t previous = r->logs[i].previous;
+
+        if (r->logs[i].first_lsn > lsn && (previous == id || find_log(r, previous) == NONE))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * The log to go on with, where a backup does not say which one it was made in: it has no commit, or
+ * is of a named snapshot. The last that begins before it, if there is but one history.
+ */
+static sdb_status guess_first(const struct restore *r, uint64_t lsn, size_t *out)
+{
+    TRY(find_named(r, 0, lsn, out));
+    if (*out != NONE) return SDB_OK;
+    for (size_t i = 0; i < r->log_count; i++) {
+        for (size_t j = 0; j < i; j++)
+            if (r->logs[i].previous == r->logs[j].previous &&
+                (r->logs[i].previous || r->logs[i].first_lsn == r->logs[j].first_lsn))
+                return two_histories(r, j, i, r->logs[i].first_lsn);
+        if (r->logs[i].first_lsn <= lsn) *out = i;
+    }
+    return SDB_OK;
+}
+
+/* The first log with commits behind the backup, or the one that it was made in. */
+static sdb_status find_first(const struct restore *r, uint64_t lsn, size_t *out)
+{
+    uint64_t history = r->from.history;
+
+    if (history == 0) return guess_first(r, lsn, out);
+    *out = find_log(r, history);
+    return *out == NONE ? find_next(r, history, lsn, out) : SDB_OK;
+}
+
 static sdb_status replay_all(struct restore *r)
 {
-    uint64_t lsn = r->from.lsn;
+    uint64_t lsn = r->from.lsn, id = r->from.history;
     bool reached = is_there(r, lsn);
+    size_t at = NONE, count = 0;
 
     r->db->options.flags &= ~(unsigned)SDB_OPEN_NO_THREADS; /* the replay may have its thread */
-    for (size_t i = 0; i < r->log_count && !reached; i++) {
-        if (i + 1 < r->log_count && r->logs[i + 1].first_lsn <= lsn) continue;
-        TRY(replay_log(r, i, &lsn, &reached));
+    if (!reached) TRY(find_first(r, lsn, &at));
+    while (at != NONE && !reached) {
+        if (count++ == r->log_count) return gap(r, lsn); /* forged: they follow each other */
+        TRY(replay_log(r, at, &lsn, &reached));
         reached = reached || is_there(r, lsn);
+        id = r->logs[at].identity.log_id;
+        at = NONE;
+        if (!reached) TRY(find_next(r, id, lsn, &at));
     }
+    if (!reached && misses_some(r, id, lsn)) return gap(r, lsn);
     if ((r->options.until_commit || r->options.until_lsn) && !is_there(r, lsn) && !reached)
         return FAIL(SDB_NOTFOUND, "the log ends with commit %" PRIu64 " at LSN %" PRIu64 ", before "
                     "what is wanted", r->db->last_commit, lsn);
@@ -285,7 +376,7 @@ sdb_status sdb__restore(struct io *io, const char *backup, const char *path,
                         const sdb_restore_options *given, sdb_restore_result *out_result)
 {
     struct restore r = {.io = io, .allocator = &sdb__mem_default, .backup = backup, .path = path,
-                        .live = SIZE_MAX, .result = {.size = sizeof r.result}};
+                        .live = NONE, .result = {.size = sizeof r.result}};
     sdb_options options = SDB_OPTIONS_INIT, filled;
     sdb_status status;
 

@@ -18,6 +18,13 @@ static sdb_options options;
 static sdb_db *db;
 static sdb_keyspace *keyspace;
 static uint64_t last; /* number of the newest commit; the first one made the keyspace */
+/* Commits behind number `parted` are of another history: as long, with other bytes. */
+static uint64_t parted, flavour;
+
+static uint64_t seed_of(uint64_t n)
+{
+    return n > parted ? n + flavour : n;
+}
 
 static void open_database(void)
 {
@@ -34,7 +41,7 @@ static void begin(uint64_t seed)
     options.log_limit_bytes = MIB;
     options.archive_folder = "arch";
     if (seed % 2) options.log_compression = SDB_COMPRESSION_LZ4;
-    last = 0;
+    last = parted = flavour = 0;
     open_database();
 }
 
@@ -52,7 +59,7 @@ static sdb_status try_commit(uint64_t n)
     sdb_txn *txn;
 
     put_u64(number, n);
-    kv_fill(value, size_of(n), n);
+    kv_fill(value, size_of(n), seed_of(n));
     (void)snprintf(key, sizeof key, "k%u", (unsigned)(n % SLOTS));
     OK(sdb_txn_begin(db, SDB_TXN_BATCH, &txn));
     OK(sdb_put(txn, keyspace, TEXT("last"), (sdb_slice){number, sizeof number}));
@@ -87,7 +94,7 @@ static void expect_state(const char *path, uint64_t n)
         (void)snprintf(key, sizeof key, "k%u", (unsigned)(i % SLOTS));
         OK(sdb_get(txn, space, kv_slice(key), &value));
         ck_assert_uint_eq(value.size, size_of(i));
-        ck_assert(kv_is_filled(value.data, value.size, i));
+        ck_assert(kv_is_filled(value.data, value.size, seed_of(i)));
     }
     OK(sdb_count(txn, space, NULL, &n));
     ck_assert_uint_eq(n, slots + 1);
@@ -386,6 +393,131 @@ START_TEST(merges_and_ranges_are_restored)
 }
 END_TEST
 
+/* The file of the database becomes a copy of another one, or the other way round. */
+static void copy_file(const char *from, const char *to)
+{
+    static uint8_t bytes[4 * MIB];
+    struct io_file *file;
+    struct io_queue *queue;
+    uint64_t size;
+
+    OK(sdb__io_queue_new(io, 1, &queue));
+    OK(sdb__io_open(io, from, 0, &file));
+    OK(sdb__io_size(file, &size));
+    ck_assert_uint_le(size, sizeof bytes);
+    OK(sdb__io_read(queue, file, bytes, size, 0));
+    sdb__io_close(file);
+    OK(sdb__io_open(io, to, IO_OPEN_WRITE | IO_OPEN_CREATE, &file));
+    OK(sdb__io_truncate(file, 0));
+    OK(sdb__io_write(queue, file, bytes, size, 0));
+    OK(sdb__io_sync(queue, file));
+    sdb__io_close(file);
+    sdb__io_queue_free(queue);
+}
+
+/* As many commits as the other history has, with the same ends of logs. */
+static void write_history(void)
+{
+    commit_many(60);
+    OK(sdb_close(db));
+    open_database();
+    commit_many(70);
+    OK(sdb_sync(db));
+    IS(sdb__db_kill(db, SDB_IO), SDB_IO); /* the process dies */
+    (void)sdb_close(db);
+    open_database();
+    OK(sdb_close(db));
+    open_database(); /* without a commit, and so without a log */
+    OK(sdb_close(db));
+    open_database();
+    commit_many(50);
+    OK(sdb_close(db));
+}
+
+static void expect_restored_from(const char *backup, uint64_t n)
+{
+    sdb_restore_options o = to_commit(n);
+    sdb_restore_result result = {.size = sizeof result};
+
+    OK(sdb__restore(io, backup, "r.sdb", &o, &result));
+    if (n == 0) n = last;
+    ck_assert_uint_eq(result.commit, n);
+    expect_state("r.sdb", n);
+    OK(sdb__io_remove(io, "r.sdb"));
+}
+
+/* All commits have the same sizes, so the LSNs of both are the same as well. */
+START_TEST(a_backup_is_rolled_forward_in_its_own_history)
+{
+    begin(13);
+    commit_many(40);
+    OK(sdb_backup(db, "b.sdb", NULL, NULL));
+    parted = last;
+    write_history();
+    for (flavour = 1000000; flavour < 3000000; flavour += 1000000) {
+        char name[8];
+
+        copy_file("b.sdb", KV_PATH);
+        last = parted;
+        open_database();
+        commit_many(10);
+        (void)snprintf(name, sizeof name, "b%u", (unsigned)(flavour / 1000000));
+        OK(sdb_backup(db, name, NULL, NULL));
+        last = parted + 10;
+        commit_many(50);
+        OK(sdb_close(db));
+        open_database();
+        commit_many(120);
+        OK(sdb_close(db));
+    }
+    ck_assert_uint_eq(last, parted + 180);
+    for (uint64_t n = 0; n <= last; n += n ? 23 : parted + 10) {
+        flavour = 0;
+        expect_restored_from("b.sdb", n);
+        flavour = 1000000;
+        expect_restored_from("b1", n);
+        flavour = 2000000;
+        expect_restored_from("b2", n);
+    }
+    flavour = 2000000;
+    open_database();
+    end();
+}
+END_TEST
+
+START_TEST(two_histories_of_one_moment_are_not_mixed)
+{
+    sdb_restore_options o = to_commit(0);
+    uint64_t logs[2];
+    char path[64];
+
+    begin(14);
+    OK(sdb_close(db));
+    copy_file(KV_PATH, "b.sdb");
+    parted = last;
+    for (unsigned i = 0; i < 2; i++) {
+        flavour = i;
+        copy_file("b.sdb", KV_PATH);
+        last = parted;
+        open_database();
+        commit_many(20);
+        logs[i] = db->log_id;
+        OK(sdb_close(db));
+    }
+    SAYS(sdb__restore(io, "b.sdb", "r.sdb", &o, NULL), SDB_INVALID, "two histories");
+    expect_nothing();
+    for (unsigned i = 0; i < 2; i++) { /* the other one is moved away */
+        flavour = !i;
+        (void)snprintf(path, sizeof path, "arch/%016llx", (unsigned long long)logs[i]);
+        OK(sdb__io_rename(io, path, "aside"));
+        expect_restored_from("b.sdb", last);
+        OK(sdb__io_rename(io, "aside", path));
+    }
+    open_database();
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("restore");
@@ -397,6 +529,8 @@ int main(void)
     tcase_add_test(tcase, moment_outside_of_what_there_is_is_refused);
     tcase_add_loop_test(tcase, gaps_and_damage_are_said, 0, 2);
     tcase_add_test(tcase, power_failure_while_archiving_loses_nothing);
+    tcase_add_test(tcase, a_backup_is_rolled_forward_in_its_own_history);
+    tcase_add_test(tcase, two_histories_of_one_moment_are_not_mixed);
     tcase_add_test(tcase, merges_and_ranges_are_restored);
     tcase_add_test(tcase, log_is_kept_while_the_archive_cannot_be_written);
     suite_add_tcase(suite, tcase);
