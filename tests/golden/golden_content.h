@@ -13,6 +13,11 @@
  *
  * The one with snapshots holds the key "one" in the keyspace "first", with the value "1"; so does
  * its snapshot "one". Its snapshot "numbers" holds the keys "0000"…"0199" there.
+ *
+ * That with expiries holds in "keys" the keys "0000"…"0199", number i with the bytes of the first
+ * and the expiry GOLDEN_YEAR_2100 + i, but none if i % 4 is 0; "large" with the large value and the
+ * expiry GOLDEN_YEAR_2100; "gone", which expired in 1970. "lives" has a time to live of GOLDEN_TTL;
+ * "own" there is put with it, "ever" without an expiry.
  */
 #ifndef SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H
 #define SDB_TESTS_GOLDEN_GOLDEN_CONTENT_H
@@ -23,6 +28,10 @@
 
 enum { GOLDEN_TEXTS = 400, GOLDEN_TEXT_ROOM = 1000 };
 enum { GOLDEN_COUNT = 200, GOLDEN_LONG = 1000, GOLDEN_LARGE = 10000, GOLDEN_COMMITS = 6 };
+
+/* milliseconds: since 1970; a hundred years */
+#define GOLDEN_YEAR_2100 UINT64_C(4102444800000)
+#define GOLDEN_TTL UINT64_C(3155760000000)
 
 static inline size_t golden_size(unsigned i)
 {

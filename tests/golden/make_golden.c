@@ -2,9 +2,10 @@
 /*
  * make_golden.c: writes the golden files into the folder that is named: format1.sdb, after a clean
  * close, format1.log, the first segment of the log that led to it, format2.log, the same with
- * compressed records, and dense1.sdb with packed pages (packed1.sdb, which had them before there
- * was a dense form, cannot be made any more); those that are there already it leaves
- * alone. Run by hand when the format changes; what it wrote is kept under version control.
+ * compressed records, dense1.sdb with packed pages (packed1.sdb, which had them before there was a
+ * dense form, cannot be made any more), expiry1.sdb and its log with values that expire, and so on;
+ * those that are there already it leaves alone. Run by hand when the format changes; what it wrote
+ * is kept under version control.
  */
 #include <sdb/sdb.h>
 
@@ -203,6 +204,44 @@ static void make_kept(const char *path, sdb_options options)
     need(sdb_close(db));
 }
 
+static void fill_expiring(sdb_txn *txn, sdb_keyspace *keys)
+{
+    static uint8_t large[GOLDEN_LARGE];
+    uint8_t value[128];
+    char key[8];
+
+    for (unsigned i = 0; i < GOLDEN_COUNT; i++) {
+        (void)snprintf(key, sizeof key, "%04u", i);
+        golden_fill(value, golden_size(i), i);
+        need(sdb_put_expiring(txn, keys, (sdb_slice){key, 4}, (sdb_slice){value, golden_size(i)},
+                              i % 4 ? GOLDEN_YEAR_2100 + i : 0));
+    }
+    golden_fill(large, sizeof large, 7);
+    need(sdb_put_expiring(txn, keys, (sdb_slice){"large", 5}, (sdb_slice){large, sizeof large},
+                          GOLDEN_YEAR_2100));
+    need(sdb_put_expiring(txn, keys, (sdb_slice){"gone", 4}, (sdb_slice){"1", 1}, 1));
+}
+
+static void make_expiring(const char *path, const char *copy, sdb_options options)
+{
+    sdb_keyspace_options how = SDB_KEYSPACE_OPTIONS_INIT;
+    sdb_keyspace *keys, *lives;
+    sdb_txn *txn;
+    sdb_db *db;
+
+    need(sdb_open(path, &options, &db));
+    need(sdb_keyspace_open(db, "keys", 0, &keys));
+    how.ttl_ms = GOLDEN_TTL;
+    need(sdb_keyspace_make(db, "lives", &how, &lives));
+    need(sdb_txn_begin(db, SDB_TXN_BATCH, &txn));
+    fill_expiring(txn, keys);
+    need(sdb_put(txn, lives, (sdb_slice){"own", 3}, (sdb_slice){"1", 1}));
+    need(sdb_put_expiring(txn, lives, (sdb_slice){"ever", 4}, (sdb_slice){"2", 1}, 0));
+    need(sdb_txn_commit(txn));
+    keep_log(path, copy);
+    need(sdb_close(db));
+}
+
 int main(int count, char **arguments)
 {
     sdb_options options = SDB_OPTIONS_INIT;
@@ -226,5 +265,8 @@ int main(int count, char **arguments)
     if (!is_there(path)) make_dictionary(path, options);
     (void)snprintf(path, sizeof path, "%s/kept1.sdb", arguments[1]);
     if (!is_there(path)) make_kept(path, options);
+    (void)snprintf(path, sizeof path, "%s/expiry1.sdb", arguments[1]);
+    (void)snprintf(copy, sizeof copy, "%s/expiry1.log", arguments[1]);
+    if (!is_there(path)) make_expiring(path, copy, options);
     return 0;
 }

@@ -247,6 +247,142 @@ START_TEST(golden_snapshots_are_read_exactly)
 }
 END_TEST
 
+static _Atomic uint64_t now_ms;
+
+static uint64_t tell_time(void)
+{
+    return now_ms;
+}
+
+/* The number's value is there, with its expiry; or it is gone. */
+static void expect_expiring(sdb_txn *txn, sdb_keyspace *keys, unsigned i)
+{
+    uint64_t expiry, wanted = i % 4 ? GOLDEN_YEAR_2100 + i : 0;
+    uint8_t bytes[128];
+    sdb_slice value, key;
+    char name[8];
+
+    key = (sdb_slice){name, (size_t)snprintf(name, sizeof name, "%04u", i)};
+    if (wanted && wanted <= now_ms) {
+        IS(sdb_get(txn, keys, key, &value), SDB_NOTFOUND);
+        return;
+    }
+    golden_fill(bytes, golden_size(i), i);
+    OK(sdb_get(txn, keys, key, &value));
+    ck_assert_uint_eq(value.size, golden_size(i));
+    ck_assert_mem_eq(value.data, bytes, value.size);
+    OK(sdb_expiry_get(txn, keys, key, &expiry));
+    ck_assert_uint_eq(expiry, wanted);
+}
+
+START_TEST(golden_database_with_expiries_is_read_exactly)
+{
+    static uint8_t bytes[ROOM], large[GOLDEN_LARGE];
+    size_t size = read_golden("expiry1.sdb", bytes);
+    struct io *io = kv_disk(1);
+    sdb_options options = kv_options(0);
+    sdb_keyspace *keys, *lives;
+    uint64_t ttl, expiry;
+    sdb_slice value;
+    sdb_txn *txn;
+    sdb_db *db;
+
+    ck_assert_uint_eq(get_u32(bytes + 12), 4); /* features */
+    place(io, KV_PATH, bytes, size);
+    db = kv_open(io, &options);
+    sdb__db_set_clock(db, tell_time);
+    keys = kv_keyspace(db, "keys");
+    lives = kv_keyspace(db, "lives");
+    OK(sdb_keyspace_ttl(keys, &ttl));
+    ck_assert_uint_eq(ttl, 0);
+    OK(sdb_keyspace_ttl(lives, &ttl));
+    ck_assert_uint_eq(ttl, GOLDEN_TTL);
+    golden_fill(large, sizeof large, 7);
+    for (unsigned round = 0; round < 2; round++) {
+        now_ms = GOLDEN_YEAR_2100 - 1 + round * 100;
+        txn = kv_begin(db, SDB_TXN_READ);
+        for (unsigned i = 0; i < GOLDEN_COUNT; i++) expect_expiring(txn, keys, i);
+        IS(sdb_get(txn, keys, TEXT("large"), &value), round ? SDB_NOTFOUND : SDB_OK);
+        if (!round) ck_assert_uint_eq(value.size, sizeof large);
+        if (!round) ck_assert_mem_eq(value.data, large, sizeof large);
+        IS(sdb_get(txn, keys, TEXT("gone"), &value), SDB_NOTFOUND);
+        OK(sdb_expiry_get(txn, lives, TEXT("own"), &expiry));
+        ck_assert_uint_gt(expiry, UINT64_C(1790000000000) + GOLDEN_TTL); /* it was made later */
+        OK(sdb_expiry_get(txn, lives, TEXT("ever"), &expiry));
+        ck_assert_uint_eq(expiry, 0);
+        sdb_txn_abort(txn);
+    }
+    kv_check_sound(db);
+    OK(sdb_close(db));
+    sdb__io_free(io);
+}
+END_TEST
+
+/* What a log with expiries says. */
+struct timed {
+    unsigned bodies, puts, lasting, ttls;
+    uint64_t expiries, made_ms;
+};
+
+static sdb_status see_timed(void *context, uint64_t lsn, const uint8_t *body, size_t size)
+{
+    struct timed *seen = context;
+    const uint8_t *at = body + BODY_HEAD, *end = body + size;
+
+    (void)lsn;
+    seen->bodies++;
+    seen->made_ms = get_u64(body + 8);
+    while (at < end) {
+        struct op op;
+        size_t step = sdb__op_read(at, end, &op);
+
+        ck_assert_uint_gt(step, 0);
+        if (op.code == OP_TTL) {
+            ck_assert_uint_eq(op.time, GOLDEN_TTL);
+            seen->ttls++;
+        } else if (op.code == OP_PUT && kv_is((sdb_slice){op.key.data, op.key.size}, "own")) {
+            ck_assert_uint_le(op.time, seen->made_ms + GOLDEN_TTL);
+            ck_assert_uint_gt(op.time, seen->made_ms + GOLDEN_TTL - 60000);
+        } else if (op.code == OP_PUT) {
+            seen->puts++;
+            seen->lasting += op.time == 0;
+            seen->expiries += op.time;
+        }
+        at += step;
+    }
+    return SDB_OK;
+}
+
+START_TEST(golden_log_with_expiries_is_read_exactly)
+{
+    static uint8_t bytes[ROOM], whole[WAL_SEGMENT_LEAST];
+    static uint8_t file[ROOM];
+    size_t size = read_golden("expiry1.log", bytes);
+    struct wal_header header;
+    struct wal_replay replay;
+    struct timed seen = {0};
+    uint64_t expiries = GOLDEN_YEAR_2100 + 1;
+    struct io *io = kv_disk(1);
+
+    OK(sdb__wal_format_get_header(bytes, &header));
+    ck_assert_uint_eq(header.previous, 0);
+    ck_assert_uint_gt(read_golden("expiry1.sdb", file), 0);
+    ck_assert_uint_eq(get_u64(file + 160), header.identity.log_id); /* its commits came from it */
+    memcpy(whole, bytes, size);
+    OK(sdb__io_folder_make(io, "log"));
+    place(io, "log/0000000000000001.log", whole, sizeof whole);
+    OK(sdb__wal_replay(io, &sdb__mem_default, "log", &header.identity, header.first_lsn, see_timed,
+                       NULL, &seen, &replay));
+    for (unsigned i = 0; i < GOLDEN_COUNT; i++) expiries += i % 4 ? GOLDEN_YEAR_2100 + i : 0;
+    ck_assert_uint_eq(seen.bodies, 3);
+    ck_assert_uint_eq(seen.puts, GOLDEN_COUNT + 3);
+    ck_assert_uint_eq(seen.lasting, GOLDEN_COUNT / 4 + 1);
+    ck_assert_uint_eq(seen.ttls, 1);
+    ck_assert_uint_eq(seen.expiries, expiries);
+    sdb__io_free(io);
+}
+END_TEST
+
 struct seen {
     unsigned bodies, puts, ranges, merges, others;
     uint64_t bytes;
@@ -402,6 +538,8 @@ int main(void)
     tcase_add_loop_test(cases, golden_packed_database_is_read_exactly, 0, 2);
     tcase_add_test(cases, golden_database_with_a_dictionary_is_read_exactly);
     tcase_add_test(cases, golden_snapshots_are_read_exactly);
+    tcase_add_test(cases, golden_database_with_expiries_is_read_exactly);
+    tcase_add_test(cases, golden_log_with_expiries_is_read_exactly);
     tcase_add_loop_test(cases, golden_log_is_read_exactly, 0, 2);
     tcase_add_test(cases, superblock_bytes_are_where_the_format_says);
     tcase_add_test(cases, node_bytes_are_where_the_format_says);
