@@ -146,9 +146,9 @@ typedef struct sdb_train_result {
  * size, for those in use) is beside the cache. Older dictionaries are kept, up to 16 (SDB_LIMIT),
  * until the keyspace is dropped. All of a database, each with 32 KiB added, take at most 128 MiB
  * (SDB_LIMIT), in which those dropped since it was opened count too. SDB_BUSY: one is being
- * trained. `progress` (pages written anew, with SDB_TRAIN_REWRITE) and out_result may be NULL. Such a database is refused by libraries that know
- * no dictionaries. The log does not know of them: a backup that is rolled forward has those that
- * the backup had.
+ * trained. `progress` (pages written anew, with SDB_TRAIN_REWRITE) and out_result may be NULL. Such
+ * a database is refused by libraries that know no dictionaries. The log does not know of them: a
+ * backup that is rolled forward has those that the backup had.
  */
 SDB_API SDB_MUST_USE sdb_status sdb_keyspace_train(sdb_keyspace *keyspace,
                                                    size_t dictionary_bytes, unsigned flags,
