@@ -25,6 +25,16 @@ struct verify_run {
     uint64_t id_limit;   /* ids below it may be in the map */
     uint64_t *reached;   /* one bit an id: something leads to it */
     uint64_t *unsound;   /* one bit an id: its page cannot be read, or is no node */
+    /*
+     * A verification that is done, of a checkpoint that may have much in common with this one: what
+     * has the same map entry in both stands in the same blocks. NULL: none.
+     */
+    const struct verify_run *known;
+    /*
+     * For each id of an extent that was read and is sound: 1 + unused bytes of its last block; else
+     * 0. NULL: there are no snapshots that would ask.
+     */
+    uint16_t *extents;
     /* some of a tree could not be walked, so not all that is unreached is lost */
     bool incomplete;
     uint64_t done, total; /* progress, in pages */
@@ -82,6 +92,26 @@ static inline bool verify_bit(const uint64_t *bits, uint64_t id)
 static inline void verify_set_bit(uint64_t *bits, uint64_t id)
 {
     bits[id / 64] |= UINT64_C(1) << (id % 64);
+}
+
+/* The verification that has met what an id stands for, in the same blocks; NULL: none. */
+static inline const struct verify_run *verify_known(const struct verify_run *run, uint64_t id)
+{
+    const struct verify_run *known = run->known;
+    struct map_entry here, there;
+
+    if (!known || id >= known->id_limit) return NULL;
+    here = sdb__map_get(&run->map, id);
+    there = sdb__map_get(&known->map, id);
+    return here.place == there.place && here.checksum == there.checksum ? known : NULL;
+}
+
+/* Need a page not be read by itself, since a sound one with the same bytes was? */
+static inline bool verify_page_is_known(const struct verify_run *run, uint64_t id)
+{
+    const struct verify_run *known = verify_known(run, id);
+
+    return known && !verify_bit(known->unsound, id);
 }
 
 #endif

@@ -484,6 +484,71 @@ START_TEST(a_damaged_table_is_refused_with_a_sentence)
 END_TEST
 
 /* Whatever a record says, decoding it answers, and what it accepts is in its ranges. */
+static uint64_t bytes_read(struct io *io)
+{
+    struct io_stats stats;
+
+    sdb__io_stats(io, &stats);
+    return stats.read_bytes;
+}
+
+/* A page once, a large value not at all. */
+START_TEST(checking_does_not_read_all_that_is_shared_again)
+{
+    sdb_options options = kv_options(4096);
+    struct io *io = kv_disk(21);
+    sdb_db *db = with_snapshot(io, &options);
+    sdb_stats stats;
+    uint64_t before, one, seven;
+    char name[8];
+
+    OK(sdb_snapshot_drop(db, "s"));
+    OK(sdb_snapshot_make(db, "0"));
+    stats = stats_of(db);
+    OK(sdb_close(db));
+    before = bytes_read(io);
+    ck_assert_uint_eq(check_file(io).others, 0);
+    one = bytes_read(io) - before;
+    db = kv_open(io, &options);
+    for (unsigned i = 1; i < 7; i++) {
+        kv_put_text(kv_keyspace(db, "k"), "more", "x");
+        (void)snprintf(name, sizeof name, "%u", 7 - i);
+        OK(sdb_snapshot_make(db, name));
+    }
+    OK(sdb_close(db));
+    before = bytes_read(io);
+    ck_assert_uint_eq(check_file(io).others, 0);
+    seven = bytes_read(io) - before;
+    ck_assert_uint_gt(stats.extents, 10);
+    ck_assert_msg(seven - one < 6 * (stats.pages + 30) * 4096, "%llu bytes with 1, %llu with 7, "
+                  "%llu pages", (unsigned long long)one, (unsigned long long)seven,
+                  (unsigned long long)stats.pages);
+    sdb__io_free(io);
+}
+END_TEST
+
+START_TEST(damage_that_is_shared_is_told_for_all_who_have_it)
+{
+    sdb_options options = kv_options(4096);
+    struct io *io = kv_disk(22);
+    sdb_db *db = with_snapshot(io, &options);
+    struct map_entry entry = {0, 0};
+    struct report report;
+
+    OK(sdb_snapshot_drop(db, "s"));
+    OK(sdb_snapshot_make(db, "a"));
+    OK(sdb_snapshot_make(db, "b"));
+    for (uint64_t id = 1; place_kind(entry.place) != (_i ? PLACE_EXTENT : PLACE_PAGE) ||
+                          entry.place == 0; id++)
+        entry = sdb__pool_entry(db->pager, id);
+    OK(sdb_close(db));
+    OK(sdb__sim_flip(io, KV_PATH, place_offset(entry.place) + 100, 3));
+    report = check_file(io);
+    ck_assert_uint_eq(report.others, 3);
+    sdb__io_free(io);
+}
+END_TEST
+
 START_TEST(forged_records_are_refused)
 {
     struct superblock main = {.page_size = 4096, .sequence = 9, .commit = 9, .page_limit = 100,
@@ -596,6 +661,8 @@ int main(void)
     tcase_add_test(cases, a_damaged_page_map_costs_its_snapshot_alone);
     tcase_add_test(cases, a_damaged_page_of_a_snapshot_is_told_with_its_name);
     tcase_add_test(cases, a_damaged_table_is_refused_with_a_sentence);
+    tcase_add_test(cases, checking_does_not_read_all_that_is_shared_again);
+    tcase_add_loop_test(cases, damage_that_is_shared_is_told_for_all_who_have_it, 0, 2);
     tcase_add_test(cases, forged_records_are_refused);
     tcase_add_test(cases, they_are_read_made_and_dropped_while_writers_go_on);
     suite_add_tcase(suite, cases);
