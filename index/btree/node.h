@@ -105,6 +105,21 @@ static inline struct bytes node_suffix(struct node n, unsigned i)
     return (struct bytes){n.data + get_u16(slot + 4), get_u16(slot + 6)};
 }
 
+/*
+ * Has a cell brought near; of a large one the beginning. To be called for all that will be read,
+ * before one of them is waited for. (GCC 12 takes a function that does nothing but prefetch for one
+ * without effects, and drops its calls: hence the empty asm.)
+ */
+static inline void node_ask(struct node n, unsigned i)
+{
+    const uint8_t *cell = n.data + get_u16(node_slot(n, i) + 4);
+
+    __asm__ volatile("" : : "r"(cell));
+    __builtin_prefetch(cell);
+    __builtin_prefetch(cell + 64);
+    __builtin_prefetch(cell + 104);
+}
+
 static inline uint64_t node_child(struct node n, unsigned i)
 {
     struct bytes s = node_suffix(n, i);
@@ -144,6 +159,11 @@ void sdb__node_init(struct node n, unsigned level, uint32_t tree, uint64_t id, s
  * The first slot whose key is >= key (count if none). *out_found: it is equal. The key may be any.
  */
 unsigned sdb__node_search(struct node n, struct bytes key, bool *out_found);
+
+/*
+ * About where sdb__node_search would end, from the heads alone: for what may be done on a guess.
+ */
+unsigned sdb__node_guess(struct node n, struct bytes key);
 
 /* The slot of an inner node that leads to `key`; with `before`, to the largest keys below it. */
 unsigned sdb__node_route(struct node n, struct bytes key, bool before);

@@ -289,6 +289,30 @@ START_TEST(any_key_can_be_searched_whatever_the_prefix)
 }
 END_TEST
 
+START_TEST(keys_that_begin_alike_are_found_without_fences_that_say_so)
+{
+    uint64_t state = rig_seed("node alike", 7) + (uint64_t)_i;
+    uint8_t key[KEY_ROOM];
+
+    begin(8192, (unsigned)_i % 2, (size_t)_i, true);
+    s.common = (size_t)_i; /* of the keys; the fences have nothing in common */
+    random_work(&state, 300, 10);
+    for (int n = 0; n < 2000; n++) {
+        size_t size = draw_key(&state, key);
+        bool found, expected;
+        unsigned i;
+
+        if (size && random_below(&state, 2))
+            key[random_below(&state, size)] ^= (uint8_t)(1 + random_below(&state, 3));
+        if (size && random_below(&state, 3) == 0) size = random_below(&state, size);
+        i = model_search(key, size, &expected);
+        ck_assert_uint_eq(sdb__node_search(s.node, (struct bytes){key, size}, &found), i);
+        ck_assert_int_eq(found, expected);
+    }
+    end();
+}
+END_TEST
+
 START_TEST(holes_are_closed_when_their_room_is_needed)
 {
     struct pair pair = {.key_size = 2, .value_size = 100};
@@ -541,6 +565,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, random_changes_agree_with_the_model, 0, 12);
     tcase_add_loop_test(tcase, any_key_can_be_searched_whatever_the_prefix, 0, 6);
+    tcase_add_loop_test(tcase, keys_that_begin_alike_are_found_without_fences_that_say_so, 0, 24);
     tcase_add_test(tcase, holes_are_closed_when_their_room_is_needed);
     tcase_add_test(tcase, the_empty_key_is_a_key);
     tcase_add_test(tcase, copies_between_nodes_of_other_fences_keep_every_cell);
