@@ -4,8 +4,8 @@
  *
  * Idea: copying a page costs less than looking after each of its keys alone, and what was copied
  * stays as it was for as long as the reader likes. Who may want a few keys only copies their cells,
- * and the rest if it comes to that and the page is still the same. Neighbours are found by key,
- * from the root, so leaves need no links.
+ * and more if it comes to that and the page is still the same. Neighbours are found by key, from
+ * the root, so leaves need no links.
  * Invariants: I1 a copy holds all keys of its tree between its fences, as of one instant; of those
  *   whose cells are not in it, it knows the number.
  * Costs: one descent and one page copy a leaf; a seek copies the slots and a few cells.
@@ -18,6 +18,12 @@
 #include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "index/btree/btree_inner.h"
+
+/*
+ * Cells that are brought near when a part of a leaf is copied, be it less: whoever goes on finds
+ * them on their way.
+ */
+enum { ASKED = 12 };
 
 /*
  * Makes the copy's memory ready for a leaf below `layers` layers, and copies the key's beginning.
@@ -53,6 +59,46 @@ static bool copy_cell(struct btree_leaf *leaf, const uint8_t *data, unsigned i)
     return true;
 }
 
+/* How many cells there are on one side that were not copied, at most `most`. */
+static unsigned cells_left(const struct btree_leaf *leaf, bool before, unsigned most)
+{
+    unsigned left = before ? leaf->from : node_count(leaf->node) - leaf->to;
+
+    return left < most ? left : most;
+}
+
+/*
+ * Has the cells that a copy will begin with brought near, all at once; of large ones the beginning.
+ * Before the key is looked for: that waits for one of them, as long as for all together. The page
+ * may be torn.
+ */
+static void ask_for_cells(struct node n, struct bytes key, bool before, unsigned most)
+{
+    unsigned count = node_count(n), slot = sdb__node_guess(n, key);
+    unsigned left = before ? slot : count - slot, ask = most < ASKED ? ASKED : most;
+    unsigned from, to;
+
+    if (ask > left) ask = left;
+    from = before ? slot - ask : slot;
+    to = before && slot < count ? slot + 1 : from + ask; /* with the one that is compared */
+    for (unsigned i = from; i < to; i++) node_ask(n, i);
+}
+
+/* Adds at most `most` cells on one side to those that were copied. */
+static bool copy_cells(struct btree_leaf *leaf, const uint8_t *data, bool before, unsigned most)
+{
+    unsigned add = cells_left(leaf, before, most);
+    unsigned from = before ? leaf->from - add : leaf->to;
+
+    for (unsigned i = from; i < from + add; i++)
+        if (!copy_cell(leaf, data, i)) return false;
+    if (before)
+        leaf->from = from;
+    else
+        leaf->to += add;
+    return true;
+}
+
 /* Copies the slots, the fences, and at most `most` cells on one side of leaf->slot. */
 static bool copy_part(struct btree_leaf *leaf, const uint8_t *data, bool before, unsigned most)
 {
@@ -64,13 +110,9 @@ static bool copy_part(struct btree_leaf *leaf, const uint8_t *data, bool before,
     if (slots > n.size || fences > n.size || leaf->slot > count) return false;
     memcpy(leaf->page, data, slots);
     memcpy(leaf->page + n.size - fences, data + n.size - fences, fences);
-    leaf->from = !before ? leaf->slot : leaf->slot > most ? leaf->slot - most : 0;
-    leaf->to = before ? leaf->slot : count - leaf->slot > most ? leaf->slot + most : count;
-    for (unsigned i = leaf->from; i < leaf->to; i++)
-        __builtin_prefetch(data + get_u16(node_slot(leaf->node, i) + 4));
-    for (unsigned i = leaf->from; i < leaf->to; i++)
-        if (!copy_cell(leaf, data, i)) return false;
-    return node_count(leaf->node) == count; /* leaf->to lies in the copy, whatever it is */
+    if (node_count(leaf->node) != count) return false; /* what follows stays within the copy */
+    leaf->from = leaf->to = leaf->slot;
+    return copy_cells(leaf, data, before, most);
 }
 
 static void copy_whole(struct btree_leaf *leaf, const uint8_t *data)
@@ -90,6 +132,7 @@ static bool try_read(const struct btree *tree, struct btree_place place, struct 
 
     if (!sdb__btree_see_leaf(tree, here, before, &seen)) return false;
     n = seen_node(tree, &seen);
+    if (most) ask_for_cells(n, here, before, most);
     *out_status = prepare(tree, leaf, place.key, 0);
     if (*out_status != SDB_OK) return true;
     leaf->slot = sdb__node_search(n, place.end ? here : place.key, &leaf->found);
@@ -157,7 +200,8 @@ sdb_status sdb__btree_leaf_read(const struct btree *tree, struct btree_place pla
     }
 }
 
-bool sdb__btree_leaf_rest(const struct btree *tree, struct btree_leaf *leaf)
+bool sdb__btree_leaf_more(const struct btree *tree, bool before, unsigned most,
+                          struct btree_leaf *leaf)
 {
     struct optimistic seen;
 
@@ -165,7 +209,11 @@ bool sdb__btree_leaf_rest(const struct btree *tree, struct btree_leaf *leaf)
     if (!sdb__optimistic_begin(tree->pager, leaf->source.id, &seen) ||
         (seen.word != leaf->source.word && !MUTANT(rest_of_a_changed_leaf_taken)))
         return false;
-    copy_whole(leaf, seen.data);
+    if (most == 0) {
+        copy_whole(leaf, seen.data);
+    } else {
+        if (!copy_cells(leaf, seen.data, before, most)) return false;
+    }
     return sdb__optimistic_holds(tree->pager, &seen);
 }
 

@@ -346,10 +346,19 @@ static sdb_status backward_from(sdb_cursor *c, const struct bytes *target, sdb_s
 static sdb_status step(sdb_cursor *c, sdb_slice *out_key, sdb_slice *out_value)
 {
     struct buffer *position = &c->scan.key, spare = c->key;
-    struct bytes from;
+    struct bytes from, value;
     sdb_status status;
 
-    c->scan_status = c->direction > 0 ? sdb__scan_next(&c->scan) : sdb__scan_prev(&c->scan);
+    if (sdb__scan_step(&c->scan, c->direction < 0, &value)) {
+        if (!is_outside(c, view(&c->scan.key)) && !c->txn->reads.sees && !c->txn->reads.active) {
+            if (out_key) *out_key = slice_of(view(&c->scan.key));
+            if (out_value) *out_value = slice_of(value);
+            return SDB_OK;
+        }
+        c->scan_status = SDB_OK;
+    } else {
+        c->scan_status = c->direction > 0 ? sdb__scan_next(&c->scan) : sdb__scan_prev(&c->scan);
+    }
     if (c->scan_status == SDB_OK) position = &c->scan.previous;
     status = c->scan_status == SDB_OK ? arrive(c, NULL, out_key, out_value) : end_of(c);
     if (status < SDB_OK) { /* back to where it was, without needing memory */

@@ -10,12 +10,17 @@
  *     since),
  *     versions  a:2   d:7   e:absent                     e is not there yet
  *
+ * Who seeks may want one entry, or all: so a scan copies a few cells first, twice as many each time
+ * that it comes to their end, and in the end whole leaves. All parts of a copy are of the same
+ * instant: the leaf has not changed since the first, or it is read anew.
+ *
  * A cell that leads to a layer of longer keys is entered when the scan comes to it, by seeking anew
  * from the root: the layer may be gone by then, and its keys be among the versions of the leaf
  * around it.
  * Invariants: I1 keys come strictly in order. I2 every key that the snapshot sees comes exactly
  *   once: a copy says all about the keys between its fences, and the next begins where it ends.
- * Costs: a page copy a leaf (a few cells, at a seek), a key copy an entry. Not here: a
+ * Costs: a page copy a leaf (a few cells, at a seek), a key copy an entry; some dozens of
+ * instructions for an entry with nothing special about it (sdb__scan_step). Not here: a
  * transaction's own changes (cursor.c).
  */
 #include "index/kv/scan.h"
@@ -23,10 +28,11 @@
 #include <assert.h>
 #include <string.h>
 
+#include "engine/base/mutant.h"
 #include "engine/base/status.h"
 #include "index/kv/txn.h"
 
-enum { SEEK_CELLS = 16 }; /* copied at a seek, which may be all there is to it */
+enum { CELLS_FIRST = 4, CELLS_MOST = 32 };
 
 void sdb__scan_init(struct scan *scan, sdb_keyspace *keyspace, const struct snapshot *snapshot)
 {
@@ -169,12 +175,21 @@ static sdb_status load(struct scan *scan, struct btree_place place, bool before,
     return SDB_OK;
 }
 
+/* How many cells to copy this time. */
+static unsigned next_cells(struct scan *scan)
+{
+    unsigned cells = scan->cells;
+
+    scan->cells = cells < CELLS_MOST ? 2 * cells : 0;
+    return cells;
+}
+
 /* The same for the leaf that follows in the direction of the scan. */
 static sdb_status load_next(struct scan *scan, struct btree_place place, bool before)
 {
     if (scan->leaf.layers == 0)
         btree_ahead_step(&scan->keyspace->tree, place, before, &scan->ahead);
-    return load(scan, place, before, false, 0);
+    return load(scan, place, before, false, next_cells(scan));
 }
 
 /* Makes `key` the entry's key: that of a slot. */
@@ -277,11 +292,11 @@ static sdb_status passed_place(struct scan *scan, bool has_slot, unsigned slot, 
 }
 
 /*
- * Copies the rest of the leaf, now that the scan has come to cells that were left out; if the leaf
- * has changed, reads on from where the scan is. There is a cell that was copied: it has been
+ * Copies more of the leaf, now that the scan has come to cells that were left out; if the leaf has
+ * changed, reads it whole, from where the scan is. There is a cell that was copied: it has been
  * passed.
  */
-static sdb_status load_rest(struct scan *scan, bool before)
+static sdb_status load_more(struct scan *scan, bool before)
 {
     struct btree_place place;
 
@@ -291,7 +306,8 @@ static sdb_status load_rest(struct scan *scan, bool before)
     else
         TRY(passed_place(scan, scan->slot > scan->leaf.from, scan->slot - 1, scan->version > 0,
                          scan->version - 1, 1, &place));
-    if (sdb__btree_leaf_rest(&scan->keyspace->tree, &scan->leaf)) return SDB_OK;
+    if (sdb__btree_leaf_more(&scan->keyspace->tree, before, next_cells(scan), &scan->leaf))
+        return SDB_OK;
     return load(scan, place, before, !before, 0);
 }
 
@@ -324,7 +340,7 @@ sdb_status sdb__scan_next(struct scan *scan)
         int order = has_slot ? -1 : 1; /* slot's key against version's */
 
         if (has_slot && scan->slot >= scan->leaf.to) {
-            TRY(load_rest(scan, false));
+            TRY(load_more(scan, false));
             continue;
         }
         if (!has_slot && !has_version) {
@@ -353,6 +369,51 @@ sdb_status sdb__scan_next(struct scan *scan)
         scan->version++;
         if (v->kind != VERSION_ABSENT) return stand_at_version(scan, v);
     }
+}
+
+/* Copies what is mostly short, without a call. */
+static inline uint8_t *put_bytes(uint8_t *to, struct bytes from)
+{
+    if (from.size > 16) {
+        memcpy(to, from.data, from.size);
+    } else if (from.size >= 8) {
+        memcpy(to, from.data, 8);
+        memcpy(to + from.size - 8, from.data + from.size - 8, 8);
+    } else if (from.size >= 4) {
+        memcpy(to, from.data, 4);
+        memcpy(to + from.size - 4, from.data + from.size - 4, 4);
+    } else {
+        for (size_t i = 0; i < from.size; i++) to[i] = from.data[i];
+    }
+    return to + from.size;
+}
+
+bool sdb__scan_step(struct scan *scan, bool before, struct bytes *out_value)
+{
+    const struct btree_leaf *leaf = &scan->leaf;
+    struct bytes payload, beginning, suffix;
+    enum node_kind kind;
+    unsigned slot = scan->slot - before;
+    uint8_t *end;
+
+    if (before ? scan->slot <= leaf->from || scan->version > 0
+               : slot >= leaf->to || (scan->version < scan->version_count &&
+                                      !MUTANT(step_passes_versions)))
+        return false;
+    payload = node_payload(leaf->node, slot, &kind);
+    if (kind != NODE_INLINE) return false;
+    beginning = (struct bytes){node_lower(leaf->node).data, node_prefix_size(leaf->node)};
+    suffix = node_suffix(leaf->node, slot);
+    if (leaf->outer_size + beginning.size + suffix.size >= scan->previous.capacity) return false;
+    end = put_bytes(scan->previous.data, (struct bytes){leaf->outer, leaf->outer_size});
+    end = put_bytes(put_bytes(end, beginning), suffix);
+    scan->previous.size = (size_t)(end - scan->previous.data);
+    take_key(scan);
+    scan->from_version = NULL;
+    scan->at = slot;
+    scan->slot = before ? slot : slot + 1;
+    *out_value = payload;
+    return true;
 }
 
 /*
@@ -384,7 +445,7 @@ sdb_status sdb__scan_prev(struct scan *scan)
         int order = has_slot ? 1 : -1; /* slot's key against version's */
 
         if (has_slot && scan->slot <= scan->leaf.from) {
-            TRY(load_rest(scan, true));
+            TRY(load_more(scan, true));
             continue;
         }
         if (!has_slot && !has_version) {
@@ -417,7 +478,9 @@ sdb_status sdb__scan_seek(struct scan *scan, struct bytes key, bool behind)
 {
     sdb__btree_ahead_begin(&scan->keyspace->tree, scan->has_upper ? &scan->upper : NULL,
                            &scan->ahead);
-    TRY(load(scan, (struct btree_place){key, BTREE_NATURAL, false}, false, behind, SEEK_CELLS));
+    scan->cells = CELLS_FIRST;
+    TRY(load(scan, (struct btree_place){key, BTREE_NATURAL, false}, false, behind,
+             next_cells(scan)));
     return sdb__scan_next(scan);
 }
 
@@ -425,8 +488,10 @@ sdb_status sdb__scan_seek_before(struct scan *scan, const struct bytes *key)
 {
     sdb__btree_ahead_begin(&scan->keyspace->tree, scan->has_lower ? &scan->lower : NULL,
                            &scan->ahead);
+    scan->cells = CELLS_FIRST;
     if (key) {
-        TRY(load(scan, (struct btree_place){*key, BTREE_NATURAL, false}, true, false, SEEK_CELLS));
+        TRY(load(scan, (struct btree_place){*key, BTREE_NATURAL, false}, true, false,
+                 next_cells(scan)));
     } else {
         TRY(load(scan, (struct btree_place){{NULL, 0}, 0, true}, true, false, 0));
         scan->slot = node_count(scan->leaf.node);

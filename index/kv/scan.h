@@ -28,6 +28,7 @@ struct scan {
     size_t version_count, version_capacity;
     unsigned slot;  /* forward: the next one; backward: one past the next one */
     size_t version; /* likewise */
+    unsigned cells; /* how many it copies next, if there are as many; 0: whole leaves */
     struct buffer room, bound; /* keys being worked on */
     struct bytes lower, upper; /* of sdb__scan_limit */
     bool has_lower, has_upper;
@@ -57,6 +58,12 @@ SDB_MUST_USE sdb_status sdb__scan_seek(struct scan *scan, struct bytes key, bool
 SDB_MUST_USE sdb_status sdb__scan_seek_before(struct scan *scan, const struct bytes *key);
 SDB_MUST_USE sdb_status sdb__scan_next(struct scan *scan);
 SDB_MUST_USE sdb_status sdb__scan_prev(struct scan *scan);
+
+/*
+ * next, or (`before`) prev, of an entry that is the next of the copied leaf and nothing else: false
+ * with nothing done if it may be otherwise. *out_value: its value.
+ */
+bool sdb__scan_step(struct scan *scan, bool before, struct bytes *out_value);
 
 /* The entry's value; a large one is read into `large`. Borrowed like the key. */
 SDB_MUST_USE sdb_status sdb__scan_value(struct scan *scan, struct buffer *large,

@@ -3,14 +3,17 @@
  * test_kv_cursor.c: a cursor that has begun to read a leaf goes on in its snapshot, whatever
  * becomes of the leaf meanwhile.
  *
- * A seek copies some cells of a leaf and the rest when it gets there; in between others commit.
+ * A seek copies a few cells of a leaf, and more each time that it gets there; in between others
+ * commit, after each of `seen_before` rows: in the midst of a part, at its end, in the next one.
  */
 #include "tests/kv/kv_fixture.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { ROWS = 60, SEEN_BEFORE = 3 };
+enum { ROWS = 60, PLACES = 5 };
+
+static const unsigned seen_before[PLACES] = {3, 4, 9, 12, 28};
 
 static struct io *io;
 static sdb_db *db;
@@ -71,6 +74,7 @@ static void expect_row(sdb_cursor *cursor, unsigned i, bool forward)
 START_TEST(a_leaf_that_changes_under_a_cursor_changes_nothing_for_it)
 {
     bool forward = _i % 2;
+    unsigned seen = seen_before[_i / 10];
     sdb_txn *reader;
     sdb_cursor *cursor;
     sdb_slice key, value, end = TEXT("l");
@@ -79,9 +83,9 @@ START_TEST(a_leaf_that_changes_under_a_cursor_changes_nothing_for_it)
     OK(sdb_cursor_open(reader, rows, NULL, &cursor));
     OK(forward ? sdb_cursor_seek(cursor, TEXT("k00"), &key, &value)
                : sdb_cursor_seek_back(cursor, end, &key, &value));
-    for (unsigned i = 1; i < SEEN_BEFORE; i++) expect_row(cursor, i, forward);
-    disturb(_i / 2);
-    for (unsigned i = SEEN_BEFORE; i < ROWS; i++) expect_row(cursor, i, forward);
+    for (unsigned i = 1; i < seen; i++) expect_row(cursor, i, forward);
+    disturb(_i / 2 % 5);
+    for (unsigned i = seen; i < ROWS; i++) expect_row(cursor, i, forward);
     IS(forward ? sdb_cursor_next(cursor, &key, &value) : sdb_cursor_prev(cursor, &key, &value),
        SDB_END);
     sdb_cursor_close(cursor);
@@ -95,7 +99,8 @@ int main(void)
     TCase *cases = tcase_create("cursor");
 
     tcase_add_checked_fixture(cases, setup, teardown);
-    tcase_add_loop_test(cases, a_leaf_that_changes_under_a_cursor_changes_nothing_for_it, 0, 10);
+    tcase_add_loop_test(cases, a_leaf_that_changes_under_a_cursor_changes_nothing_for_it, 0,
+                         10 * PLACES);
     suite_add_tcase(suite, cases);
     return kv_main(suite);
 }
