@@ -79,8 +79,10 @@ typedef struct sdb_committed {
  * Opens a stream that begins with the commit at `from_lsn`: the next_lsn of an earlier commit, or
  * 0 for the commits that are made from now on. Of the log that the stream has still to read, at
  * most `keep_bytes` are kept from being removed by checkpoints: 0 keeps nothing, and a stream that
- * falls behind further loses its place. Commits count as read when sdb_changes_next is called after
- * them. *out_changes is owned: sdb_changes_close, before sdb_close.
+ * falls behind further loses its place. A commit that takes more than that in the log puts every
+ * stream behind that has not read it: choose keep_bytes by the largest one. Commits count as read
+ * when the stream is called after them (in parts: after their last). *out_changes is owned:
+ * sdb_changes_close, before sdb_close.
  *
  * SDB_NOTFOUND: from_lsn has been removed; the message has the oldest LSN. SDB_INVALID: it is no
  * commit's place, or the database has no log (:memory:). SDB_READONLY.
