@@ -2,6 +2,7 @@
 /* test_bytes.c: claims about fields, varints and digests (engine/base/bytes.h). */
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -124,8 +125,7 @@ int main(void)
 {
     Suite *suite = suite_create("bytes");
     TCase *fields = tcase_create("fields"), *varints = tcase_create("varints");
-    SRunner *runner = srunner_create(suite);
-    int edge_count = (int)(sizeof edges / sizeof edges[0]), failed;
+    int edge_count = (int)(sizeof edges / sizeof edges[0]);
 
     tcase_add_test(fields, fields_are_little_endian_at_any_alignment);
     tcase_add_test(fields, order_is_that_of_bytes_and_a_prefix_comes_first);
@@ -137,8 +137,5 @@ int main(void)
     tcase_add_test(varints, varint_of_random_bytes_never_reads_past_the_end);
     suite_add_tcase(suite, fields);
     suite_add_tcase(suite, varints);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

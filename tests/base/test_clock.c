@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_clock.c: claims about time and chance (engine/base/clock.h). */
 #include "engine/base/clock.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -68,8 +69,6 @@ int main(void)
 {
     Suite *suite = suite_create("clock");
     TCase *time = tcase_create("time"), *chance = tcase_create("chance");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_test(time, clock_never_goes_back);
     tcase_add_test(time, sleep_takes_at_least_what_was_asked);
@@ -78,8 +77,5 @@ int main(void)
     tcase_add_test(chance, random_below_stays_below_and_reaches_everything);
     suite_add_tcase(suite, time);
     suite_add_tcase(suite, chance);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_mem.c: claims about memory, arenas and buffers (engine/base/mem.h). */
 #include "engine/base/mem.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -217,8 +218,6 @@ int main(void)
 {
     Suite *suite = suite_create("mem");
     TCase *plain = tcase_create("plain"), *arenas = tcase_create("arenas");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(plain, setup, teardown);
     tcase_add_checked_fixture(arenas, setup, teardown);
@@ -235,8 +234,5 @@ int main(void)
     tcase_add_test(arenas, arena_refused_keeps_its_pieces);
     suite_add_tcase(suite, plain);
     suite_add_tcase(suite, arenas);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

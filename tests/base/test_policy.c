@@ -13,6 +13,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/ghost.h"
 #include "engine/base/mem.h"
+#include "tests/lib/suite.h"
 
 #define OK(call) ck_assert_int_eq(call, SDB_OK)
 
@@ -419,8 +420,6 @@ int main(void)
 {
     Suite *suite = suite_create("policy");
     TCase *tcase = tcase_create("policy");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_loop_test(tcase, every_policy_chooses_as_its_model_does, SDB_CACHE_S3FIFO, KINDS);
     tcase_add_test(tcase, an_empty_policy_has_no_victim);
@@ -431,8 +430,5 @@ int main(void)
     tcase_add_test(tcase, ghosts_are_the_last_that_were_added);
     tcase_add_test(tcase, refused_memory_leaves_nothing_behind);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

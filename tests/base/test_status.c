@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_status.c: claims about failing with a sentence (engine/base/status.h, sdb/status.h). */
 #include "engine/base/status.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -133,8 +134,6 @@ int main(void)
 {
     Suite *suite = suite_create("status");
     TCase *list = tcase_create("list"), *sentence = tcase_create("sentence");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_test(list, every_status_has_a_name_and_a_text_of_its_own);
     tcase_add_test(list, numbers_are_pinned);
@@ -147,8 +146,5 @@ int main(void)
     tcase_add_test(sentence, each_thread_has_its_own_sentence);
     suite_add_tcase(suite, list);
     suite_add_tcase(suite, sentence);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

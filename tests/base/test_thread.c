@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_thread.c: claims about the engine's own threads (engine/base/thread.h). */
 #include "engine/base/thread.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <signal.h>
@@ -35,13 +36,8 @@ int main(void)
 {
     TCase *claims = tcase_create("thread");
     Suite *suite = suite_create("thread");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_test(claims, thread_takes_no_signals_of_the_program);
     suite_add_tcase(suite, claims);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_dice.c: claims about which operations a mix is made of (bench/dice.h). */
 #include "bench/dice.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <math.h>
@@ -126,8 +127,6 @@ int main(void)
 {
     Suite *suite = suite_create("bench/dice");
     TCase *claims = tcase_create("claims");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(claims, zipf_rank_has_its_share);
     tcase_add_test(claims, zipf_of_few_stays_below_their_count);
@@ -135,9 +134,5 @@ int main(void)
     tcase_add_test(claims, no_two_inserts_meet_and_scans_have_a_length);
     tcase_add_test(claims, choosers_differ_in_demand);
     suite_add_tcase(suite, claims);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_generator.c: claims about what the bench writes and reads (bench/generator.h). */
 #include "bench/generator.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -211,8 +212,6 @@ int main(void)
 {
     Suite *suite = suite_create("bench/generator");
     TCase *claims = tcase_create("claims");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(claims, random_order_has_every_number_once);
     tcase_add_test(claims, ascending_order_ascends);
@@ -227,9 +226,5 @@ int main(void)
     tcase_add_test(claims, draws_stay_below_the_count_and_reach_everything);
     tcase_add_test(claims, keys_number_as_many_entries_as_their_digits_allow);
     suite_add_tcase(suite, claims);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_histogram.c: claims about the bench's histogram (bench/histogram.h). */
 #include "bench/histogram.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -173,8 +174,6 @@ int main(void)
 {
     Suite *suite = suite_create("bench/histogram");
     TCase *claims = tcase_create("claims");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(claims, empty_one_answers_zero);
     tcase_add_test(claims, one_value_is_every_percentile);
@@ -185,9 +184,5 @@ int main(void)
     tcase_add_test(claims, merging_is_as_if_all_had_been_added_to_one);
     tcase_add_test(claims, merging_an_empty_one_changes_nothing);
     suite_add_tcase(suite, claims);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
 /* test_pagecache.c: claims about holding the page cache down (bench/pagecache.h). */
 #include "bench/measure.h"
 #include "bench/pagecache.h"
+#include "tests/lib/suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -147,8 +148,6 @@ int main(void)
 {
     Suite *suite = suite_create("bench/pagecache");
     TCase *claims = tcase_create("claims");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(claims, setup, teardown);
     tcase_set_timeout(claims, 60);
@@ -158,8 +157,5 @@ int main(void)
     tcase_add_test(claims, pages_changed_again_within_the_bound_are_written_once);
     tcase_add_test(claims, releasing_one_that_never_ran_does_nothing);
     suite_add_tcase(suite, claims);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 
 #include "engine/base/clock.h"
 #include "tests/btree/btree_fixture.h"
+#include "tests/lib/suite.h"
 
 static struct rig rig;
 static struct grove g;
@@ -432,8 +433,6 @@ int main(void)
 {
     Suite *suite = suite_create("btree");
     TCase *tcase = tcase_create("btree");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
@@ -445,8 +444,5 @@ int main(void)
     tcase_add_test(tcase, readers_and_writers_share_a_tree);
     tcase_add_test(tcase, readers_writers_and_checkpoints_share_a_tree);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

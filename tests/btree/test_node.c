@@ -9,6 +9,7 @@
 #include "engine/base/clock.h"
 #include "engine/pager/superblock.h"
 #include "index/btree/node_dense.h"
+#include "tests/lib/suite.h"
 #include "tests/pager/pager_fixture.h"
 
 enum { MODEL_MOST = 2000, KEY_ROOM = 300, VALUE_ROOM = 600 };
@@ -559,8 +560,6 @@ int main(void)
 {
     Suite *suite = suite_create("node");
     TCase *tcase = tcase_create("node");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, random_changes_agree_with_the_model, 0, 12);
@@ -574,8 +573,5 @@ int main(void)
     tcase_add_test(tcase, each_kind_of_damage_has_a_name);
     tcase_add_test(tcase, keys_outside_the_fences_are_rejected);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

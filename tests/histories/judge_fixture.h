@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tests/histories/judge.h"
+#include "tests/lib/suite.h"
 
 /* Judges a text by the model; *out_found is what was found, borrowed until the next call. */
 static inline enum verdict judge_text(const char *model, enum history_notation notation,
@@ -41,17 +42,6 @@ static inline void expect(const char *model, const char *text, enum verdict want
                   names[wanted], found, text);
     ck_assert_msg(!words || strstr(found, words), "%s: \"%s\" does not name \"%s\"\n%s", model,
                   found, words, text);
-}
-
-static inline int run_suite(Suite *suite)
-{
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

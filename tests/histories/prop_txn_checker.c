@@ -350,5 +350,5 @@ int main(void)
     tcase_add_test(cases, lists_are_wrong_exactly_when_no_order_explains_them);
     tcase_add_test(cases, registers_that_are_found_wrong_are_explained_by_no_order);
     suite_add_tcase(suite, cases);
-    return run_suite(suite);
+    return suite_run(suite);
 }

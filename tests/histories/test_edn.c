@@ -146,5 +146,5 @@ int main(void)
     tcase_add_test(cases, operations_are_pairs_of_maps);
     tcase_add_test(cases, lines_of_a_log_are_read_and_others_left_out);
     suite_add_tcase(suite, cases);
-    return run_suite(suite);
+    return suite_run(suite);
 }

@@ -297,5 +297,5 @@ int main(void)
     tcase_add_test(cases, what_one_register_answered_is_linearizable_however_long);
     tcase_add_test(cases, a_search_that_reaches_its_limit_says_so);
     suite_add_tcase(suite, cases);
-    return run_suite(suite);
+    return suite_run(suite);
 }

@@ -314,5 +314,5 @@ int main(void)
     tcase_add_test(cases, a_set_keeps_what_was_added);
     tcase_add_test(cases, a_bank_keeps_its_sum);
     suite_add_tcase(suite, cases);
-    return run_suite(suite);
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include "tests/io/io_fixture.h"
 
 #include "engine/base/clock.h"
+#include "tests/lib/suite.h"
 
 enum { MODEL_BYTES = 2 * 1024 * 1024, ROOM = MODEL_BYTES + IO_BLOCK };
 
@@ -215,8 +216,6 @@ int main(void)
 {
     Suite *suite = suite_create("direct");
     TCase *tcase = tcase_create("direct");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_loop_test(tcase, what_is_submitted_must_be_in_whole_blocks, 0, BACKENDS);
     tcase_add_loop_test(tcase, plain_calls_never_begin_inside_a_block, 0, BACKENDS);
@@ -226,8 +225,5 @@ int main(void)
     tcase_add_loop_test(tcase, a_refused_buffer_is_an_answer, 0, BACKENDS);
     tcase_add_loop_test(tcase, a_file_system_that_cannot_do_it_says_so, 0, BACKENDS);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
  * once a backend, numbered by _i: io_uring, posix, memory, simulated.
  */
 #include "tests/io/io_fixture.h"
+#include "tests/lib/suite.h"
 
 #include <errno.h>
 
@@ -377,11 +378,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(make_suite());
 }

@@ -4,6 +4,7 @@
  * backend, and some that only an operating system's files can break. _i is the backend.
  */
 #include "tests/io/io_fixture.h"
+#include "tests/lib/suite.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -519,11 +520,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(make_suite());
 }

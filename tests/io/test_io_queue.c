@@ -5,6 +5,7 @@
  */
 #include "tests/io/io_fixture.h"
 #include "engine/base/clock.h"
+#include "tests/lib/suite.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -446,11 +447,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(make_suite());
 }

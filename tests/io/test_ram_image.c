@@ -3,6 +3,7 @@
 #include "engine/io/ram_image.h"
 #include "engine/base/clock.h"
 #include "tests/io/io_fixture.h"
+#include "tests/lib/suite.h"
 
 enum { CHUNK = 64, BYTES = 20000 };
 
@@ -235,11 +236,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(make_suite());
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_simulated.c: claims about what a crash leaves of data and names (engine/io/simulated.h). */
 #include "tests/io/sim_fixture.h"
+#include "tests/lib/suite.h"
 
 /* ---- data ---- */
 
@@ -361,11 +362,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(make_suite());
 }

@@ -11,6 +11,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
 #include "index/kv/verify.h"
+#include "tests/lib/suite.h"
 
 uint64_t kv_number(const char *name, uint64_t otherwise)
 {
@@ -268,11 +269,5 @@ const char *kv_in(const struct kv_folder *folder, const char *name)
 
 int kv_main(Suite *suite)
 {
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -13,6 +13,7 @@
 #include "engine/base/mem.h"
 #include "engine/io/simulated.h"
 #include "index/kv/database.h"
+#include "tests/lib/suite.h"
 
 /* A database on a simulated disk, open. */
 static sdb_db *open_sample(struct io **out_io, uint64_t seed)
@@ -573,8 +574,6 @@ int main(void)
 {
     Suite *suite = suite_create("backup");
     TCase *copies = tcase_create("copies"), *trouble = tcase_create("trouble");
-    SRunner *runner;
-    int failed;
 
     tcase_add_test(copies, a_backup_holds_what_the_database_held);
     tcase_add_test(copies, a_backup_is_a_database_to_go_on_with);
@@ -596,9 +595,5 @@ int main(void)
     tcase_set_timeout(trouble, 300);
     suite_add_tcase(suite, copies);
     suite_add_tcase(suite, trouble);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

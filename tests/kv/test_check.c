@@ -9,6 +9,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/mem.h"
 #include "index/kv/database.h"
+#include "tests/lib/suite.h"
 
 /* ---- what is sound ------------------------------------------------------------------------- */
 
@@ -339,8 +340,6 @@ int main(void)
     Suite *suite = suite_create("check");
     TCase *sound = tcase_create("sound"), *bytes = tcase_create("bytes");
     TCase *said = tcase_create("said");
-    SRunner *runner;
-    int failed;
 
     tcase_add_unchecked_fixture(sound, sample_setup, sample_teardown);
     tcase_add_unchecked_fixture(bytes, sample_setup, sample_teardown);
@@ -360,9 +359,5 @@ int main(void)
     suite_add_tcase(suite, sound);
     suite_add_tcase(suite, bytes);
     suite_add_tcase(suite, said);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/mem.h"
+#include "tests/lib/suite.h"
 
 /* Checks a forged image, whose checksums are right. Frees it. */
 static void check_forged(struct image *image, struct problems *out)
@@ -280,8 +281,6 @@ int main(void)
 {
     Suite *suite = suite_create("check_forged");
     TCase *forged = tcase_create("forged");
-    SRunner *runner;
-    int failed;
 
     tcase_add_unchecked_fixture(forged, sample_setup, sample_teardown);
     tcase_add_loop_test(forged, forged_children_are_noticed, 0, 6);
@@ -297,9 +296,5 @@ int main(void)
     tcase_add_loop_test(forged, forged_places_are_noticed, 0, 6);
     tcase_add_test(forged, forged_sizes_do_not_cost_memory);
     suite_add_tcase(suite, forged);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -14,6 +14,7 @@
 #include "engine/io/simulated.h"
 #include "index/kv/database.h"
 #include "index/kv/verify.h"
+#include "tests/lib/suite.h"
 
 /* ---- the log ------------------------------------------------------------------------------- */
 
@@ -380,8 +381,6 @@ int main(void)
 {
     Suite *suite = suite_create("check_use");
     TCase *around = tcase_create("around");
-    SRunner *runner;
-    int failed;
 
     tcase_add_loop_test(around, the_log_of_a_crash_is_read_too, 0, 2);
     tcase_add_loop_test(around, a_log_that_recovery_could_not_use_is_a_problem, 0, 8);
@@ -396,9 +395,5 @@ int main(void)
     tcase_add_loop_test(around, a_check_and_writers_do_not_disturb_each_other, 0, 2);
     tcase_set_timeout(around, 300);
     suite_add_tcase(suite, around);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -61,6 +61,19 @@ static void judge(sdb_db *db, const char *when)
     if (MEASURED) ck_assert_uint_le(resident, CACHE + CACHE / 10 + PROGRAM);
 }
 
+/* Opens the database on a cache of that size; what was resident before does not count. */
+static sdb_db *open_measured(uint64_t cache_bytes, sdb_keyspace **out_keyspace)
+{
+    sdb_db *db;
+
+    options.cache_bytes = cache_bytes;
+    options.durability = SDB_DURABILITY_NONE;
+    forget_most_resident();
+    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
+    *out_keyspace = kv_keyspace(db, "a");
+    return db;
+}
+
 static void load(sdb_db *db, sdb_keyspace *keyspace)
 {
     char key[32], value[ROW];
@@ -68,7 +81,7 @@ static void load(sdb_db *db, sdb_keyspace *keyspace)
 
     memset(value, 'v', sizeof value);
     for (unsigned i = 0; i < ROWS; i += BATCH) {
-        OK(sdb_txn_begin(db, SDB_TXN_WRITE, &txn));
+        txn = kv_begin(db, SDB_TXN_WRITE);
         for (unsigned j = i; j < i + BATCH; j++) {
             /* In a scattered order, so that leaves come and go. */
             (void)snprintf(key, sizeof key, "%08u", j * 7919u % ROWS);
@@ -83,26 +96,18 @@ START_TEST(a_load_of_several_caches_stays_within_the_budget)
     sdb_keyspace *keyspace;
     sdb_db *db;
 
-    options = (sdb_options)SDB_OPTIONS_INIT;
-    options.cache_bytes = CACHE;
     options.checkpoint_bytes = CACHE;
-    options.durability = SDB_DURABILITY_NONE;
-    forget_most_resident();
-    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
-    keyspace = kv_keyspace(db, "a");
+    db = open_measured(CACHE, &keyspace);
     load(db, keyspace);
     judge(db, "after the load");
     OK(sdb_close(db));
-    forget_most_resident();
-    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
-    keyspace = kv_keyspace(db, "a");
+    db = open_measured(CACHE, &keyspace);
     for (unsigned i = 0; i < ROWS; i += 3) {
         char key[32];
         sdb_slice value;
-        sdb_txn *txn;
+        sdb_txn *txn = kv_begin(db, SDB_TXN_READ);
 
         (void)snprintf(key, sizeof key, "%08u", i * 7919u % ROWS);
-        OK(sdb_txn_begin(db, 0, &txn));
         OK(sdb_get(txn, keyspace, (sdb_slice){key, strlen(key)}, &value));
         ck_assert_uint_eq(value.size, ROW);
         sdb_txn_abort(txn);
@@ -123,14 +128,9 @@ START_TEST(a_transaction_of_many_times_the_memory_stays_within_its_own)
     sdb_txn *txn;
     sdb_db *db;
 
-    options = (sdb_options)SDB_OPTIONS_INIT;
-    options.cache_bytes = SMALL;
     options.txn_memory_bytes = TXN_MEMORY;
-    options.durability = SDB_DURABILITY_NONE;
-    forget_most_resident();
-    OK(sdb_open(kv_in(&folder, "t.sdb"), &options, &db));
-    keyspace = kv_keyspace(db, "a");
-    OK(sdb_txn_begin(db, SDB_TXN_WRITE, &txn));
+    db = open_measured(SMALL, &keyspace);
+    txn = kv_begin(db, SDB_TXN_WRITE);
     memset(value, 'v', sizeof value);
     for (uint64_t i = 0; i < rows; i++) {
         (void)snprintf(key, sizeof key, "%016llu", (unsigned long long)(i * 7919u % rows));
@@ -143,7 +143,7 @@ START_TEST(a_transaction_of_many_times_the_memory_stays_within_its_own)
            (double)most_resident() / 1048576);
     ck_assert_uint_gt(stats.spilled_bytes, rows * 100);
     if (MEASURED) ck_assert_uint_le(most_resident(), TXN_MEMORY + SMALL + 2 * PROGRAM);
-    OK(sdb_txn_begin(db, SDB_TXN_READ, &txn));
+    txn = kv_begin(db, SDB_TXN_READ);
     OK(sdb_count(txn, keyspace, NULL, &count));
     ck_assert_uint_eq(count, rows);
     sdb_txn_abort(txn);
@@ -153,6 +153,7 @@ END_TEST
 
 static void setup(void)
 {
+    options = (sdb_options)SDB_OPTIONS_INIT;
     kv_folder_make(&folder);
 }
 

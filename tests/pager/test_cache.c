@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/base/clock.h"
+#include "tests/lib/suite.h"
 #include "tests/pager/pager_fixture.h"
 
 enum { FRAMES = 500, HOT = 200, SCANNED = 4 * FRAMES };
@@ -173,8 +174,6 @@ int main(void)
 {
     Suite *suite = suite_create("cache");
     TCase *tcase = tcase_create("cache");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tcase, NULL, teardown);
     tcase_add_test(tcase, a_scan_of_four_caches_leaves_a_working_set_in_memory);
@@ -184,8 +183,5 @@ int main(void)
     tcase_add_loop_test(tcase, every_policy_keeps_every_page_right, 0, SDB_CACHE_FIFO + 1);
     tcase_add_loop_test(tcase, a_few_free_frames_serve_all, 0, SDB_CACHE_FIFO + 1);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/base/clock.h"
+#include "tests/lib/suite.h"
 #include "tests/pager/pager_fixture.h"
 
 static struct rig rig;
@@ -566,8 +567,6 @@ int main(void)
 {
     Suite *suite = suite_create("checkpoint");
     TCase *memory = tcase_create("memory"), *simulated = tcase_create("simulated");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(memory, 60);
     tcase_set_timeout(simulated, 120);
@@ -595,8 +594,5 @@ int main(void)
     tcase_add_test(simulated, one_damaged_superblock_is_survived_and_two_are_seen);
     suite_add_tcase(suite, memory);
     suite_add_tcase(suite, simulated);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

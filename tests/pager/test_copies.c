@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/lib/suite.h"
 #include "tests/pager/pager_fixture.h"
 
 enum { PAGES = 20, MORE = 400 };
@@ -124,8 +125,6 @@ int main(void)
 {
     TCase *cases = tcase_create("copies");
     Suite *suite = suite_create("copies");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_test(cases, a_page_stays_in_memory_until_its_copy_is_written);
@@ -133,8 +132,5 @@ int main(void)
     tcase_add_test(cases, a_page_that_somebody_else_has_written_is_not_copied);
     tcase_add_test(cases, a_copy_that_cannot_be_written_leaves_the_page_dirty);
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

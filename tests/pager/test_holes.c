@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/base/clock.h"
+#include "tests/lib/suite.h"
 #include "tests/pager/pager_fixture.h"
 
 enum { FRAMES = 500, PAGES = 3000, FIRST = 1000, LAST = 2500, MUCH = 1 << 30 };
@@ -213,8 +214,6 @@ int main(void)
 {
     Suite *suite = suite_create("holes");
     TCase *memory = tcase_create("memory"), *simulated = tcase_create("simulated");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(memory, setup_memory, teardown);
     tcase_add_checked_fixture(simulated, setup_simulated, teardown);
@@ -222,9 +221,5 @@ int main(void)
     add_tests(simulated);
     suite_add_tcase(suite, memory);
     suite_add_tcase(suite, simulated);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 #include "engine/base/mem.h"
 #include "engine/pager/pack.h"
 #include "engine/pager/space.h"
+#include "tests/lib/suite.h"
 
 enum { PAGE = 8192, ROUNDS = 4000 };
 
@@ -224,8 +225,6 @@ int main(void)
 {
     Suite *suite = suite_create("pack");
     TCase *cases = tcase_create("pack");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, pages_come_back_and_take_whole_blocks);
@@ -234,8 +233,5 @@ int main(void)
     tcase_add_test(cases, bombs_and_short_pages_are_refused);
     tcase_add_test(cases, any_bytes_do_no_harm);
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/pager/fetch.h"
+#include "tests/lib/suite.h"
 #include "tests/pager/pager_fixture.h"
 
 enum { MANY = 1500 };
@@ -426,8 +427,6 @@ int main(void)
 {
     Suite *suite = suite_create("pager");
     TCase *memory = tcase_create("memory"), *simulated = tcase_create("simulated");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(memory, setup_memory, teardown);
     tcase_add_checked_fixture(simulated, setup_simulated, teardown);
@@ -435,8 +434,5 @@ int main(void)
     add_tests(simulated);
     suite_add_tcase(suite, memory);
     suite_add_tcase(suite, simulated);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/base/clock.h"
+#include "tests/lib/suite.h"
 #include "tests/pager/pager_fixture.h"
 
 enum { FRAMES = 500, PAGES = 2000, READERS = 2, ROUNDS = 400 };
@@ -214,8 +215,6 @@ int main(void)
 {
     Suite *suite = suite_create("readahead");
     TCase *memory = tcase_create("memory"), *simulated = tcase_create("simulated");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(memory, setup_memory, teardown);
     tcase_add_checked_fixture(simulated, setup_simulated, teardown);
@@ -224,9 +223,5 @@ int main(void)
     add_tests(simulated);
     suite_add_tcase(suite, memory);
     suite_add_tcase(suite, simulated);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

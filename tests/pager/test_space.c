@@ -11,6 +11,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
+#include "tests/lib/suite.h"
 #include "tests/pager/pager_fixture.h"
 
 enum { BLOCKS = 4096 };
@@ -259,8 +260,6 @@ int main(void)
 {
     Suite *suite = suite_create("space");
     TCase *tcase = tcase_create("space");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, reserved_blocks_are_never_given_out);
@@ -273,8 +272,5 @@ int main(void)
     tcase_add_test(tcase, random_taking_and_giving_agrees_with_the_model);
     tcase_add_test(tcase, units_are_idle_while_nobody_takes_them);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 
 #include "engine/base/clock.h"
 #include "tests/btree/btree_fixture.h"
+#include "tests/lib/suite.h"
 
 enum { FRAMES = 64 };
 
@@ -673,8 +674,6 @@ int main(void)
 {
     Suite *suite = suite_create("btree properties");
     TCase *tcase = tcase_create("btree properties");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, a_tree_agrees_with_a_sorted_array, 0, 3 * SHAPES);
@@ -689,8 +688,5 @@ int main(void)
     tcase_add_test(tcase, a_last_leaf_that_was_cut_off_takes_no_key);
     tcase_add_loop_test(tcase, keys_in_order_fill_their_pages, 0, 2 * ORDERS);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/io/simulated.h"
+#include "tests/lib/suite.h"
 #include "tests/wal/wal_fixture.h"
 #include "wal/wal_internal.h"
 
@@ -348,8 +349,6 @@ int main(void)
 {
     Suite *suite = suite_create("wal_crash");
     TCase *t = tcase_create("crash");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(t, 300);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -364,9 +363,5 @@ int main(void)
     tcase_add_test(t, full_disk_while_reusing_leaves_the_log_usable);
     tcase_add_test(t, read_errors_are_reported);
     suite_add_tcase(suite, t);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

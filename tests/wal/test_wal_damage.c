@@ -5,6 +5,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
+#include "tests/lib/suite.h"
 #include "tests/wal/wal_fixture.h"
 #include "wal/wal_internal.h"
 #include "wal/wal_reader.h"
@@ -586,8 +587,6 @@ int main(void)
 {
     Suite *suite = suite_create("wal_damage");
     TCase *t = tcase_create("damage");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -617,9 +616,5 @@ int main(void)
     tcase_add_test(t, header_fields_are_judged);
     tcase_add_test(t, hostile_claims_cost_no_quadratic_time);
     suite_add_tcase(suite, t);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
+#include "tests/lib/suite.h"
 #include "tests/wal/wal_fixture.h"
 #include "wal/wal_internal.h"
 
@@ -580,8 +581,6 @@ int main(void)
 {
     Suite *suite = suite_create("wal_log");
     TCase *t = tcase_create("log");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -612,9 +611,5 @@ int main(void)
     tcase_add_loop_test(t, any_refused_allocation_is_survived, 0, 2);
     tcase_add_test(t, real_files_hold_a_log_too);
     suite_add_tcase(suite, t);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

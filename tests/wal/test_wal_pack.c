@@ -6,6 +6,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
+#include "tests/lib/suite.h"
 #include "tests/wal/wal_fixture.h"
 #include "wal/wal_internal.h"
 #include "wal/wal_stream.h"
@@ -205,8 +206,6 @@ int main(void)
 {
     Suite *suite = suite_create("wal_pack");
     TCase *t = tcase_create("pack");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -219,9 +218,5 @@ int main(void)
     tcase_add_test(t, senseless_sizes_are_no_record);
     tcase_add_test(t, bytes_are_as_documented);
     suite_add_tcase(suite, t);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/base/status.h"
+#include "tests/lib/suite.h"
 #include "tests/wal/wal_fixture.h"
 #include "wal/wal_stream.h"
 
@@ -264,14 +265,8 @@ static TCase *cases(const char *name, SFun begin)
 int main(void)
 {
     Suite *suite = suite_create("wal_stream");
-    SRunner *runner;
-    int failed;
 
     suite_add_tcase(suite, cases("plain", setup));
     suite_add_tcase(suite, cases("packed", packed));
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

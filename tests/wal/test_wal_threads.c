@@ -9,6 +9,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
+#include "tests/lib/suite.h"
 #include "tests/wal/wal_fixture.h"
 #include "wal/wal_internal.h"
 
@@ -381,8 +382,6 @@ int main(void)
 {
     Suite *suite = suite_create("wal_threads");
     TCase *t = tcase_create("threads");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
@@ -396,9 +395,5 @@ int main(void)
     tcase_add_test(t, windows_fetched_ahead_lose_nothing);
     tcase_add_test(t, nothing_goes_to_the_map_ahead_of_what_a_leader_writes);
     suite_add_tcase(suite, t);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }
