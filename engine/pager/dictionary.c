@@ -117,12 +117,14 @@ static sdb_status digest(const struct dictionary *d, bool packing)
     if (!s->damaged && !atomic_load(&s->unpack)) /* NULL for no memory, and for nonsense */
         atomic_store_explicit(&s->unpack, ZSTD_createDDict(s->bytes, d->size),
                               memory_order_release);
-    if (packing && atomic_load(&s->unpack) && !atomic_load(&s->pack))
+    if (packing && !s->damaged && atomic_load(&s->unpack) && !atomic_load(&s->pack))
         atomic_store_explicit(&s->pack, ZSTD_createCDict(s->bytes, d->size, (int)d->level),
                               memory_order_release);
     if (!atomic_load(&s->unpack) || (packing && !atomic_load(&s->pack))) {
         if (s->bytes && is_nonsense(s->bytes, d->size)) s->damaged = true;
-        status = s->damaged ? SDB_CORRUPT : SDB_NOMEM;
+        status = s->damaged ? SDB_CORRUPT
+                            : FAIL(SDB_NOMEM, "out of memory for a dictionary of %zu bytes",
+                                   d->size);
     }
     drop_bytes(s, d->level);
     (void)pthread_mutex_unlock(&s->lock);

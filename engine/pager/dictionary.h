@@ -70,7 +70,7 @@ SDB_MUST_USE sdb_status sdb__dictionary_new(const sdb_allocator *allocator, uint
  * Digests it for all that it is for. SDB_CORRUPT (without a sentence): its bytes are damaged.
  */
 SDB_MUST_USE sdb_status sdb__dictionary_ready(const struct dictionary *dictionary);
-/* Digested for unpacking: SDB_OK, SDB_CORRUPT or SDB_NOMEM (without a sentence). Borrowed. */
+/* Digested for unpacking: SDB_OK, SDB_CORRUPT (without a sentence) or SDB_NOMEM. Borrowed. */
 SDB_MUST_USE sdb_status sdb__dictionary_unpack(const struct dictionary *dictionary,
                                                struct ZSTD_DDict_s **out);
 /* Digested for packing; NULL: it cannot be, now or ever. It can be unpacked with then. Borrowed. */

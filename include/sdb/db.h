@@ -281,7 +281,8 @@ typedef struct sdb_restore_options {
     size_t size;                /* sizeof(sdb_restore_options), set by the caller */
     /*
      * As in sdb_options. It may hold several histories of a database, of which an older copy was
-     * put in its place: that in which the backup was made is followed.
+     * put in its place: that in which the backup was made is followed. After a log was discarded
+     * (SDB_OPEN_DISCARD_LOG), archive to another folder.
      */
     const char *archive_folder;
     const char *log_folder;     /* what a crash left: "-wal" folder of a database not open now */
@@ -413,7 +414,8 @@ typedef struct sdb_stats {
     uint64_t log_written_bytes;     /* what they took in it */
     /*
      * Dropped keyspaces, and parts that deleted ranges cut off, whose space cannot be given back,
-     * since a page of them is damaged; sdb_check names it. Tried anew at the next open.
+     * since a page of them is damaged; sdb_check names it. Tried anew at the next open. Backups are
+     * refused meanwhile, as whenever a page is damaged: export, and import into a new file.
      */
     uint64_t leaked_trees;
 } sdb_stats;

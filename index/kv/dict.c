@@ -192,9 +192,9 @@ sdb_status sdb__dict_keep(sdb_keyspace *keyspace, const void *bytes, size_t size
     status = sdb__dictionaries_add(&db->dictionaries, number, bytes, size,
                                    keyspace->packing >> 8, out);
     if (status == SDB_LIMIT)
-        return FAIL(SDB_LIMIT, "%s: all dictionaries together, and those that were dropped since "
-                    "it was opened, count for at most %u bytes: drop keyspaces that have some, "
-                    "and open it again", db->path, DICTIONARIES_MOST);
+        return FAIL(SDB_LIMIT, "%s: all dictionaries together, with those that were dropped or "
+                    "could not be kept since it was opened, count for at most %u bytes: drop "
+                    "keyspaces that have some, and open it again", db->path, DICTIONARIES_MOST);
     TRY(status);
     TRY(sdb__dictionary_ready(*out));
     TRY(sdb__pager_extent_write(db->pager, bytes, size, &extent));

@@ -77,6 +77,65 @@ static sdb_status expect_nothing(struct restore *r, const char *ending)
     return status == SDB_NOTFOUND ? SDB_OK : status;
 }
 
+static sdb_status stop_reading(void *context, const struct wal_part *part)
+{
+    (void)context;
+    (void)part;
+    return SDB_END;
+}
+
+/* The folders of log number `at`, as for sdb__wal_replay_both; *out_owned is to be freed. */
+static sdb_status folders_of(struct restore *r, size_t at, const char *out_folders[2],
+                             char **out_owned)
+{
+    const struct wal_archived *log = &r->logs[at];
+    const char *live = at == r->live ? r->options.log_folder : NULL;
+    char *folder = log->name[0] ? joined(r, r->options.archive_folder, "/", log->name) : NULL;
+
+    if (log->name[0] && !folder) return SDB_NOMEM;
+    out_folders[0] = folder ? folder : live;
+    out_folders[1] = folder ? live : NULL;
+    *out_owned = folder;
+    return SDB_OK;
+}
+
+/* Has log `at` a whole body? If it is damaged, it has: that shows when it is replayed. */
+static sdb_status has_body(struct restore *r, size_t at, bool *out_has)
+{
+    const char *folders[2];
+    struct wal_replay replay;
+    sdb_status status;
+    char *owned;
+
+    TRY(folders_of(r, at, folders, &owned));
+    status = sdb__wal_replay_parts(r->io, r->allocator, folders, &r->logs[at].identity,
+                                   r->logs[at].first_lsn, WAL_RECORD_MAX, stop_reading, NULL, NULL,
+                                   &replay);
+    sdb__mem_free(r->allocator, owned);
+    *out_has = status != SDB_OK;
+    return status == SDB_NOMEM || status == SDB_IO ? status : SDB_OK;
+}
+
+/*
+ * Forgets logs without a whole body: what a crash left of a first commit. No log follows such a
+ * one, and the log that was begun after it is as good a successor of the log before.
+ */
+static sdb_status forget_empty_logs(struct restore *r)
+{
+    size_t kept = 0, live = r->live;
+
+    for (size_t i = 0; i < r->log_count; i++) {
+        struct wal_archived log = r->logs[i];
+        bool has;
+
+        TRY(has_body(r, i, &has));
+        if (i == live) r->live = has ? kept : NONE;
+        if (has) r->logs[kept++] = log;
+    }
+    r->log_count = kept;
+    return SDB_OK;
+}
+
 /* Adds the log in log_folder, which may be one of which the archive has the beginning. */
 static sdb_status add_live(struct restore *r)
 {
@@ -116,7 +175,7 @@ static sdb_status find_logs(struct restore *r)
     if (r->log_count == 0 && r->options.archive_folder)
         return FAIL(SDB_NOTFOUND, "the archive %s holds no log of the database that %s is a backup "
                     "of", r->options.archive_folder, r->backup);
-    return SDB_OK;
+    return forget_empty_logs(r);
 }
 
 /* ---- the copy ----------------------------------------------------------------------------- */
@@ -176,20 +235,16 @@ static uint64_t or_most(uint64_t until)
 /* Replays log number `at` from *lsn on. */
 static sdb_status replay_log(struct restore *r, size_t at, uint64_t *lsn, bool *out_reached)
 {
-    const struct wal_archived *log = &r->logs[at];
-    const char *live = at == r->live ? r->options.log_folder : NULL;
-    struct replay what = {.identity = log->identity, .from_lsn = *lsn,
+    struct replay what = {.identity = r->logs[at].identity, .from_lsn = *lsn,
                           .until_lsn = or_most(r->options.until_lsn),
                           .until_commit = or_most(r->options.until_commit),
                           .until_ms = or_most(r->options.until_ms)};
-    char *folder = log->name[0] ? joined(r, r->options.archive_folder, "/", log->name) : NULL;
     sdb_status status;
+    char *owned;
 
-    if (log->name[0] && !folder) return SDB_NOMEM;
-    what.folders[0] = folder ? folder : live;
-    what.folders[1] = folder ? live : NULL;
+    TRY(folders_of(r, at, what.folders, &owned));
     status = sdb__replay(r->db, &what);
-    sdb__mem_free(r->allocator, folder);
+    sdb__mem_free(r->allocator, owned);
     *lsn = what.end_lsn;
     *out_reached = what.reached;
     if (what.last_ms) r->result.last_ms = what.last_ms;
@@ -259,6 +314,8 @@ static bool misses_some(const struct restore *r, uint64_t id, uint64_t lsn)
 static sdb_status guess_first(const struct restore *r, uint64_t lsn, size_t *out)
 {
     TRY(find_named(r, 0, lsn, out));
+    for (size_t i = 0; *out != NONE && i < r->log_count; i++)
+        if (i != *out && r->logs[i].first_lsn == lsn) return two_histories(r, *out, i, lsn);
     if (*out != NONE) return SDB_OK;
     for (size_t i = 0; i < r->log_count; i++) {
         for (size_t j = 0; j < i; j++)
@@ -280,10 +337,18 @@ static sdb_status find_first(const struct restore *r, uint64_t lsn, size_t *out)
     return *out == NONE ? find_next(r, history, lsn, out) : SDB_OK;
 }
 
+/* The log that was given by its folder has commits behind the backup, and was not come to. */
+static sdb_status other_history(const struct restore *r)
+{
+    return FAIL(SDB_INVALID, "the log in %s belongs to another history of the database than what "
+                "follows on %s in the archive: restore without one of them",
+                r->options.log_folder, r->backup);
+}
+
 static sdb_status replay_all(struct restore *r)
 {
     uint64_t lsn = r->from.lsn, id = r->from.history;
-    bool reached = is_there(r, lsn);
+    bool reached = is_there(r, lsn), lived = r->live == NONE;
     size_t at = NONE, count = 0;
 
     r->db->options.flags &= ~(unsigned)SDB_OPEN_NO_THREADS; /* the replay may have its thread */
@@ -293,10 +358,12 @@ static sdb_status replay_all(struct restore *r)
         TRY(replay_log(r, at, &lsn, &reached));
         reached = reached || is_there(r, lsn);
         id = r->logs[at].identity.log_id;
+        lived = lived || at == r->live;
         at = NONE;
         if (!reached) TRY(find_next(r, id, lsn, &at));
     }
     if (!reached && misses_some(r, id, lsn)) return gap(r, lsn);
+    if (!reached && !lived && r->logs[r->live].first_lsn >= r->from.lsn) return other_history(r);
     if ((r->options.until_commit || r->options.until_lsn) && !is_there(r, lsn) && !reached)
         return FAIL(SDB_NOTFOUND, "the log ends with commit %" PRIu64 " at LSN %" PRIu64 ", before "
                     "what is wanted", r->db->last_commit, lsn);

@@ -138,10 +138,12 @@ static const char *advice(const struct walk *w)
 /* "from key 'a' to 'b'" */
 static const char *show_range(const struct expected *e, char to[TEXT_ROOM])
 {
+    const struct bytes none = {NULL, 0};
+
     to[0] = 0;
     if (e->lower.size) show(to, TEXT_ROOM, "from key '", e->lower, "' ");
-    else show(to, TEXT_ROOM, "from the first key ", e->lower, "");
-    if (e->is_last) show(to, TEXT_ROOM, "to the last", e->lower, "");
+    else show(to, TEXT_ROOM, "from the first key ", none, "");
+    if (e->is_last) show(to, TEXT_ROOM, "to the last", none, "");
     else show(to, TEXT_ROOM, "to before '", e->upper, "'");
     return to;
 }

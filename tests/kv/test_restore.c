@@ -518,6 +518,109 @@ START_TEST(two_histories_of_one_moment_are_not_mixed)
 }
 END_TEST
 
+/* The first commit of a log is torn by a crash; the log after it follows the one before. */
+START_TEST(torn_first_commit_of_a_log_makes_no_history)
+{
+    enum { SIZE = 300000, LEFT = 150000 };
+    static uint8_t value[SIZE], bytes[LEFT];
+    struct io_file *file;
+    struct io_queue *queue;
+
+    begin(15);
+    commit_many(20);
+    OK(sdb_close(db));
+    open_database();
+    OK(sdb_backup(db, "b.sdb", NULL, NULL));
+    kv_fill(value, sizeof value, 0);
+    OK(sdb_put(NULL, keyspace, TEXT("torn"), (sdb_slice){value, sizeof value}));
+    IS(sdb__db_kill(db, SDB_IO), SDB_IO); /* the process dies */
+    (void)sdb_close(db);
+    OK(sdb__io_queue_new(io, 1, &queue));
+    OK(sdb__io_open(io, KV_PATH "-wal/0000000000000001.log", IO_OPEN_WRITE, &file));
+    OK(sdb__io_read(queue, file, bytes, sizeof bytes, 0));
+    OK(sdb__io_truncate(file, 0));
+    OK(sdb__io_write(queue, file, bytes, sizeof bytes, 0));
+    sdb__io_close(file);
+    sdb__io_queue_free(queue);
+    for (unsigned i = 0; i < 2; i++) {
+        open_database();
+        commit_many(20);
+        OK(sdb_close(db));
+    }
+    expect_restored_from("b.sdb", 0);
+    open_database();
+    end();
+}
+END_TEST
+
+/* A backup of a snapshot does not say which history it is of. */
+START_TEST(backup_of_a_snapshot_is_not_rolled_forward_by_guess)
+{
+    sdb_restore_options o = to_commit(0);
+    sdb_db *snapshot;
+
+    begin(16);
+    commit_many(10);
+    OK(sdb_snapshot_make(db, "s"));
+    OK(sdb_snapshot_open(db, "s", &snapshot));
+    OK(sdb_backup(snapshot, "b.sdb", NULL, NULL));
+    OK(sdb_close(snapshot));
+    OK(sdb_close(db));
+    open_database();
+    commit_many(5);
+    OK(sdb_close(db));
+    expect_restored_from("b.sdb", 0); /* there is one history */
+    copy_file(KV_PATH, "main.sdb");
+    copy_file("b.sdb", KV_PATH);
+    parted = last -= 5;
+    flavour = 1;
+    open_database();
+    commit_many(5);
+    OK(sdb_close(db));
+    SAYS(sdb__restore(io, "b.sdb", "r.sdb", &o, NULL), SDB_INVALID, "two histories");
+    copy_file("main.sdb", KV_PATH);
+    flavour = 0;
+    open_database();
+    commit_many(5);
+    OK(sdb_close(db));
+    SAYS(sdb__restore(io, "b.sdb", "r.sdb", &o, NULL), SDB_INVALID, "two histories");
+    expect_nothing();
+    open_database();
+    end();
+}
+END_TEST
+
+/* What a crash left is given, and is not of the history that the archive goes on with. */
+START_TEST(given_log_of_another_history_is_refused)
+{
+    sdb_restore_options o = to_commit(0);
+    sdb_restore_result result = {.size = sizeof result};
+
+    begin(17);
+    commit_many(10);
+    OK(sdb_backup(db, "b.sdb", NULL, NULL));
+    commit_many(5);
+    OK(sdb_close(db));
+    copy_file("b.sdb", KV_PATH);
+    parted = last -= 5;
+    flavour = 1;
+    open_database();
+    commit_many(7);
+    OK(sdb_sync(db));
+    IS(sdb__db_kill(db, SDB_IO), SDB_IO); /* the process dies */
+    (void)sdb_close(db);
+    o.log_folder = KV_PATH "-wal";
+    SAYS(sdb__restore(io, "b.sdb", "r.sdb", &o, &result), SDB_INVALID, "another history");
+    expect_nothing();
+    o.archive_folder = NULL;
+    OK(sdb__restore(io, "b.sdb", "r.sdb", &o, &result));
+    ck_assert_uint_eq(result.commit, last);
+    expect_state("r.sdb", last);
+    open_database();
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("restore");
@@ -530,6 +633,9 @@ int main(void)
     tcase_add_loop_test(tcase, gaps_and_damage_are_said, 0, 2);
     tcase_add_test(tcase, power_failure_while_archiving_loses_nothing);
     tcase_add_test(tcase, a_backup_is_rolled_forward_in_its_own_history);
+    tcase_add_test(tcase, torn_first_commit_of_a_log_makes_no_history);
+    tcase_add_test(tcase, backup_of_a_snapshot_is_not_rolled_forward_by_guess);
+    tcase_add_test(tcase, given_log_of_another_history_is_refused);
     tcase_add_test(tcase, two_histories_of_one_moment_are_not_mixed);
     tcase_add_test(tcase, merges_and_ranges_are_restored);
     tcase_add_test(tcase, log_is_kept_while_the_archive_cannot_be_written);

@@ -3,6 +3,7 @@
 #include "tests/pager/pager_fixture.h"
 
 #include <lz4.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -11,6 +12,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/pager/pack.h"
+#include "engine/pager/dictionary.h"
 #include "engine/pager/space.h"
 #include "tests/lib/suite.h"
 
@@ -221,6 +223,77 @@ START_TEST(any_bytes_do_no_harm)
 }
 END_TEST
 
+/* A dictionary of texts that resemble each other. */
+static size_t train(uint64_t *random, uint8_t *to, size_t capacity)
+{
+    static char texts[2000][64];
+    static char samples[sizeof texts];
+    size_t sizes[2000], at = 0, size = 0;
+
+    for (size_t i = 0; i < 2000; i++) {
+        sizes[i] = (size_t)snprintf(texts[i], sizeof texts[i], "key%06u=value%u;name=%c;",
+                                    (unsigned)random_below(random, 100000),
+                                    (unsigned)random_below(random, 977), 'a' + (int)(i % 26));
+        memcpy(samples + at, texts[i], sizes[i]);
+        at += sizes[i];
+    }
+    OK(sdb__dictionary_train(to, capacity, samples, sizes, 2000, &size));
+    return size;
+}
+
+/* Changes its head until Zstandard unpacks with it and does not pack with it. */
+static void spoil(uint64_t *random, uint8_t *bytes, size_t size)
+{
+    uint8_t good[4096];
+
+    memcpy(good, bytes, size);
+    for (unsigned i = 0; i < 100000; i++) {
+        ZSTD_DDict *unpack;
+        ZSTD_CDict *pack;
+
+        memcpy(bytes, good, size);
+        for (unsigned n = 0; n < 3; n++)
+            bytes[8 + random_below(random, 120)] = (uint8_t)random_next(random);
+        unpack = ZSTD_createDDict(bytes, size);
+        pack = ZSTD_createCDict(bytes, size, 3);
+        (void)ZSTD_freeDDict(unpack);
+        (void)ZSTD_freeCDict(pack);
+        if (unpack && !pack) return;
+    }
+    ck_abort_msg("no such dictionary was found");
+}
+
+/* Zstandard takes more for unpacking than for packing: a forged dictionary may be good for one. */
+START_TEST(dictionary_that_only_unpacks_packs_no_page)
+{
+    uint64_t random = rig_seed("only_unpacks", 19);
+    const struct dictionary *dictionary;
+    struct pack_room *plain = room;
+    struct dictionaries set;
+    uint8_t bytes[4096];
+    size_t bytes_size = train(&random, bytes, sizeof bytes);
+
+    spoil(&random, bytes, bytes_size);
+    sdb__dictionaries_init(&set, &sdb__mem_default);
+    OK(sdb__dictionaries_add(&set, 1, bytes, bytes_size, 3, &dictionary));
+    OK(sdb__pack_room_new(&sdb__mem_default, PAGE, &set, NULL, &room));
+    for (unsigned i = 0; i < 4; i++) {
+        struct packing how = {PACK_ZSTD, 3, dictionary};
+        size_t size;
+
+        fill_page(&random, 20);
+        size = sdb__pack(room, how, page, packed);
+        ck_assert_uint_gt(size, 0);
+        ck_assert_uint_eq(get_u32(packed + 4), PACK_ZSTD);
+        ck_assert_ptr_null(unpack(packed, size));
+        ck_assert_mem_eq(back, page, PAGE);
+    }
+    sdb__pack_room_free(room);
+    sdb__dictionaries_done(&set);
+    room = plain;
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pack");
@@ -232,6 +305,7 @@ int main(void)
     tcase_add_test(cases, forged_heads_are_refused);
     tcase_add_test(cases, bombs_and_short_pages_are_refused);
     tcase_add_test(cases, any_bytes_do_no_harm);
+    tcase_add_test(cases, dictionary_that_only_unpacks_packs_no_page);
     suite_add_tcase(suite, cases);
     return suite_run(suite);
 }
