@@ -11,9 +11,10 @@
  *
  * Where a page is damaged the way ends. What is in front of it could be reached only by doubting
  * the rest of the tree too, and a page that is freed wrongly is somebody else's. So the rest stays
- * as it is, with its entry: nothing uses it, `sdb check` names the damage, and no data is lost, only
- * the space; but a backup, which reads every page there is, is refused. It is tried anew when the database is opened again, since what could not be read may
- * have been the disk's fault; that costs a path of the tree.
+ * as it is, with its entry: nothing uses it, `sdb check` names the damage, and no data is lost,
+ * only the space; but a backup, which reads every page there is, is refused. It is tried anew when
+ * the database is opened again, since what could not be read may have been the disk's fault; that
+ * costs a path of the tree.
  *
  * Invariants: I1 a dropped keyspace's pages are freed only when no snapshot is older than its drop,
  *   and its entry "d" goes with the last. I2 so are those of a subtree that was cut off, but at
