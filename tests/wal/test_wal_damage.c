@@ -533,14 +533,22 @@ END_TEST
 
 START_TEST(header_fields_are_judged)
 {
-    uint8_t bytes[WAL_SEGMENT_HEADER];
-    const struct wal_header good = {
-        .identity = f.identity, .number = 3, .first_lsn = 800, .file_bytes = WAL_SEGMENT_LEAST};
+    uint8_t bytes[WAL_SEGMENT_HEADER], again[WAL_SEGMENT_HEADER];
+    const struct wal_header good = {.identity = f.identity,
+                                    .number = 3,
+                                    .first_lsn = 800,
+                                    .file_bytes = WAL_SEGMENT_LEAST,
+                                    .previous = 5,
+                                    .packed = true};
     struct wal_header bad[5], back;
 
     sdb__wal_format_put_header(bytes, &good);
     OK(sdb__wal_format_get_header(bytes, &back));
-    ck_assert_mem_eq(&back, &good, sizeof good);
+    ck_assert_uint_eq(back.number, 3);
+    ck_assert_uint_eq(back.previous, 5);
+    ck_assert(back.packed);
+    sdb__wal_format_put_header(again, &back); /* all that stands in the bytes came back */
+    ck_assert_mem_eq(again, bytes, sizeof bytes);
     for (int i = 0; i < 5; i++) bad[i] = good;
     bad[0].first_lsn = 801;
     bad[1].file_bytes = WAL_SEGMENT_HEADER + 24;
