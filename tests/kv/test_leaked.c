@@ -228,19 +228,27 @@ START_TEST(damage_in_remains_costs_their_space_and_nothing_else)
 }
 END_TEST
 
-/* Its pages, which stay, may be packed with them. */
-START_TEST(dictionaries_outlive_leaked_pages)
+/* Makes the keyspace "gone", which has a dictionary. */
+static sdb_keyspace *with_dictionary(sdb_db *db)
 {
     static const uint8_t bytes[4096] = {1, 2, 3};
     sdb_keyspace_options options = SDB_KEYSPACE_OPTIONS_INIT;
     const struct dictionary *dictionary;
-    struct stage s = {.io = kv_disk(2), .options = kv_options(4096)};
     sdb_keyspace *gone;
-    sdb_db *db = kv_open(s.io, &s.options);
 
     options.compression = SDB_COMPRESSION_ZSTD;
     OK(sdb_keyspace_make(db, "gone", &options, &gone));
     OK(sdb__dict_keep(gone, bytes, sizeof bytes, &dictionary));
+    return gone;
+}
+
+/* Its pages, which stay, may be packed with them. */
+START_TEST(dictionaries_outlive_leaked_pages)
+{
+    struct stage s = {.io = kv_disk(2), .options = kv_options(4096)};
+    sdb_db *db = kv_open(s.io, &s.options);
+    sdb_keyspace *gone = with_dictionary(db);
+
     fill(gone);
     db->has_workers = true;
     OK(sdb_del_range(NULL, gone, NULL));
@@ -264,17 +272,11 @@ END_TEST
 
 START_TEST(a_dictionary_that_is_nowhere_does_not_keep_its_keyspace)
 {
-    static const uint8_t bytes[4096] = {1, 2, 3};
-    sdb_keyspace_options options = SDB_KEYSPACE_OPTIONS_INIT;
-    const struct dictionary *dictionary;
     struct stage s = {.io = kv_disk(3), .options = kv_options(4096)};
     struct extent extent;
-    sdb_keyspace *gone;
     sdb_db *db = kv_open(s.io, &s.options);
+    sdb_keyspace *gone = with_dictionary(db);
 
-    options.compression = SDB_COMPRESSION_ZSTD;
-    OK(sdb_keyspace_make(db, "gone", &options, &gone));
-    OK(sdb__dict_keep(gone, bytes, sizeof bytes, &dictionary));
     OK(sdb__pager_extent_detach(db->pager, db->dicts[0].extent, db->dicts[0].size, &extent));
     sdb__pager_extent_release(db->pager, &extent);
     db = kv_reopen(s.io, &s.options, db);

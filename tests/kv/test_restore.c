@@ -128,6 +128,13 @@ static void expect_nothing(void)
     IS(sdb__io_open(io, "r.sdb.part", 0, &file), SDB_NOTFOUND);
 }
 
+/* The process ends, and leaves its log. */
+static void die(void)
+{
+    IS(sdb__db_kill(db, SDB_IO), SDB_IO);
+    (void)sdb_close(db);
+}
+
 static void end(void)
 {
     OK(sdb_close(db));
@@ -144,8 +151,7 @@ static void live(void)
     open_database();
     commit_many(300);
     OK(sdb_sync(db));
-    IS(sdb__db_kill(db, SDB_IO), SDB_IO); /* the process dies */
-    (void)sdb_close(db);
+    die();
     open_database();
     commit_many(300);
 }
@@ -174,8 +180,7 @@ START_TEST(log_of_a_crash_is_the_end_of_the_archive)
     begin(7);
     live();
     OK(sdb_sync(db));
-    IS(sdb__db_kill(db, SDB_IO), SDB_IO);
-    (void)sdb_close(db);
+    die();
     OK(sdb__restore(io, "b.sdb", "r.sdb", &o, &result)); /* as far as the archive goes */
     ck_assert_uint_lt(result.commit, last);
     expect_state("r.sdb", result.commit);
@@ -423,8 +428,7 @@ static void write_history(void)
     open_database();
     commit_many(70);
     OK(sdb_sync(db));
-    IS(sdb__db_kill(db, SDB_IO), SDB_IO); /* the process dies */
-    (void)sdb_close(db);
+    die();
     open_database();
     OK(sdb_close(db));
     open_database(); /* without a commit, and so without a log */
@@ -533,8 +537,7 @@ START_TEST(torn_first_commit_of_a_log_makes_no_history)
     OK(sdb_backup(db, "b.sdb", NULL, NULL));
     kv_fill(value, sizeof value, 0);
     OK(sdb_put(NULL, keyspace, TEXT("torn"), (sdb_slice){value, sizeof value}));
-    IS(sdb__db_kill(db, SDB_IO), SDB_IO); /* the process dies */
-    (void)sdb_close(db);
+    die();
     OK(sdb__io_queue_new(io, 1, &queue));
     OK(sdb__io_open(io, KV_PATH "-wal/0000000000000001.log", IO_OPEN_WRITE, &file));
     OK(sdb__io_read(queue, file, bytes, sizeof bytes, 0));
@@ -607,8 +610,7 @@ START_TEST(given_log_of_another_history_is_refused)
     open_database();
     commit_many(7);
     OK(sdb_sync(db));
-    IS(sdb__db_kill(db, SDB_IO), SDB_IO); /* the process dies */
-    (void)sdb_close(db);
+    die();
     o.log_folder = KV_PATH "-wal";
     SAYS(sdb__restore(io, "b.sdb", "r.sdb", &o, &result), SDB_INVALID, "another history");
     expect_nothing();
