@@ -45,11 +45,12 @@ static void describe(struct pager *p, struct fetch *f)
 static sdb_status unpack(struct pager *p, const struct fetch *f, const char **out_wrong)
 {
     struct pack_room *room = sdb__pool_room_get(p);
+    sdb_status status;
 
     if (!room) return SDB_NOMEM;
-    *out_wrong = sdb__unpack(room, frame_data(p, f->frame), f->op.size);
+    status = sdb__unpack(room, frame_data(p, f->frame), f->op.size, out_wrong);
     sdb__pool_room_put(p, room);
-    return *out_wrong == sdb__unpack_no_memory ? SDB_NOMEM : SDB_OK;
+    return status;
 }
 
 /* What was read is made the page, or it is said why not. */

@@ -131,31 +131,30 @@ size_t sdb__pack(struct pack_room *room, struct packing how, const uint8_t *page
 
 /* ---- unpacking ---------------------------------------------------------------------------- */
 
-const char sdb__unpack_no_memory[] = "out of memory for its dictionary";
-
-/* Unpacks room->spare with the dictionary that a head names. NULL, or what is wrong. */
-static const char *unpack_with(struct pack_room *room, uint32_t number, uint8_t *memory,
-                               size_t packed, size_t *out_made)
+/* Unpacks room->spare with the dictionary that a head names. *out_wrong: as of release. */
+static sdb_status unpack_with(struct pack_room *room, uint32_t number, uint8_t *memory,
+                              size_t packed, size_t *out_made, const char **out_wrong)
 {
     const struct dictionary *d = sdb__dictionaries_find(room->dictionaries, number);
-    ZSTD_DDict *unpack;
-    sdb_status status;
+    ZSTD_DDict *unpack = NULL;
+    sdb_status status = d ? sdb__dictionary_unpack(d, &unpack) : SDB_OK;
 
-    if (!d) return "packed with a dictionary that there is not";
-    status = sdb__dictionary_unpack(d, &unpack);
-    if (status == SDB_NOMEM) return sdb__unpack_no_memory;
-    if (status != SDB_OK) return "packed with a dictionary that is damaged";
-    *out_made = ZSTD_decompress_usingDDict(room->unzstd, memory, room->page_size, room->spare,
-                                           packed, unpack);
-    return NULL;
+    if (status == SDB_NOMEM) return status;
+    if (unpack)
+        *out_made = ZSTD_decompress_usingDDict(room->unzstd, memory, room->page_size, room->spare,
+                                               packed, unpack);
+    else
+        *out_wrong = d ? "packed with a dictionary that is damaged"
+                       : "packed with a dictionary that there is not";
+    return SDB_OK;
 }
 
 /*
  * Unpacks `packed` bytes of room->spare into to[0…page size). *out_made: how many bytes; 0, or more
- * than a page has, if they do not unpack. NULL, or why it is not tried.
+ * than a page has, if they do not unpack. *out_wrong is set if that cannot be tried.
  */
-static const char *release(struct pack_room *room, uint32_t algorithm, size_t packed, uint8_t *to,
-                           size_t *out_made)
+static sdb_status release(struct pack_room *room, uint32_t algorithm, size_t packed, uint8_t *to,
+                          size_t *out_made, const char **out_wrong)
 {
     *out_made = 0;
     if (algorithm == PACK_LZ4) {
@@ -166,33 +165,45 @@ static const char *release(struct pack_room *room, uint32_t algorithm, size_t pa
     } else if (algorithm == PACK_ZSTD) {
         *out_made = ZSTD_decompressDCtx(room->unzstd, to, room->page_size, room->spare, packed);
     } else if ((algorithm & 0xff) == PACK_ZSTD_WITH) {
-        return unpack_with(room, algorithm >> 8, to, packed, out_made);
+        return unpack_with(room, algorithm >> 8, to, packed, out_made, out_wrong);
     } else {
-        return "packed in an unknown way";
+        *out_wrong = "packed in an unknown way";
     }
-    return NULL;
+    return SDB_OK;
 }
 
-const char *sdb__unpack(struct pack_room *room, uint8_t *memory, size_t size)
+/* Is the number of packed bytes that a head of `size` bytes in whole blocks says possible? */
+static const char *judge_sizes(const struct pack_room *room, const uint8_t *memory, size_t size)
 {
-    uint32_t packed, algorithm;
-    const char *wrong;
-    bool dense;
-    size_t made;
+    uint32_t packed;
 
     if (size < SPACE_BLOCK || size >= room->page_size) return "packed into an impossible size";
     packed = get_u32(memory);
+    return packed > size - PACK_HEAD || packed + PACK_HEAD + SPACE_BLOCK <= size
+               ? "packed bytes of an impossible number" : NULL;
+}
+
+sdb_status sdb__unpack(struct pack_room *room, uint8_t *memory, size_t size,
+                       const char **out_wrong)
+{
+    uint32_t packed, algorithm;
+    bool dense;
+    size_t made;
+
+    *out_wrong = judge_sizes(room, memory, size);
+    if (*out_wrong) return SDB_OK;
+    packed = get_u32(memory);
     algorithm = get_u32(memory + 4);
     dense = room->dense && (algorithm & PACK_DENSE);
-    if (packed > size - PACK_HEAD || packed + PACK_HEAD + SPACE_BLOCK <= size)
-        return "packed bytes of an impossible number";
-    memcpy(room->spare, memory + PACK_HEAD, packed);
     if (dense) algorithm &= ~(uint32_t)PACK_DENSE;
-    wrong = release(room, algorithm, packed, dense ? room->form : memory, &made);
-    if (wrong) return wrong;
+    memcpy(room->spare, memory + PACK_HEAD, packed);
+    TRY(release(room, algorithm, packed, dense ? room->form : memory, &made, out_wrong));
+    if (*out_wrong) return SDB_OK;
     if (dense && made != 0 && made <= room->page_size)
-        return room->dense->undo(room->form, made, memory, room->page_size);
-    return !dense && made == room->page_size ? NULL : "its packed bytes do not make a page";
+        *out_wrong = room->dense->undo(room->form, made, memory, room->page_size);
+    else if (dense || made != room->page_size)
+        *out_wrong = "its packed bytes do not make a page";
+    return SDB_OK;
 }
 
 /* ---- lists -------------------------------------------------------------------------------- */

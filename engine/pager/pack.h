@@ -68,13 +68,13 @@ uint8_t *sdb__pack_room_page(struct pack_room *room, unsigned index);
  */
 size_t sdb__pack(struct pack_room *room, struct packing how, const uint8_t *page, uint8_t *to);
 
-/* What sdb__unpack answers if it had no memory. */
-extern const char sdb__unpack_no_memory[];
 /*
  * Turns the `size` bytes of whole blocks in memory[0…page_size) into the page they were made of.
- * NULL, or what is wrong with them; `memory` means nothing then.
+ * *out_wrong: NULL, or what is wrong with them. SDB_NOMEM for a dictionary: nothing is known of
+ * them. In both cases `memory` means nothing then.
  */
-const char *sdb__unpack(struct pack_room *room, uint8_t *memory, size_t size);
+SDB_MUST_USE sdb_status sdb__unpack(struct pack_room *room, uint8_t *memory, size_t size,
+                                    const char **out_wrong);
 
 /* A list of rooms that wait for their next use. Not locked. Zero-initialise. */
 struct pack_rooms {

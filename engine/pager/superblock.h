@@ -11,9 +11,8 @@
  *  72 directory place   80 directory checksum            88 map chunks      96 page limit
  * 104 catalog root     112 end of the file in blocks    120 made, 128 written (Unix ms)
  * 136 place of the table of kept checkpoints (kept.h), 144 its checksum, 152 how many it lists
- * 160 log of the last commit                             168 zeros
- *                     4088 digest of the bytes before it              (u64 where nothing else is
- * said)
+ * 160 log of the last commit      168 zeros              4088 digest of the bytes before it
+ * (u64 where nothing else is said)
  */
 #ifndef SDB_ENGINE_PAGER_SUPERBLOCK_H
 #define SDB_ENGINE_PAGER_SUPERBLOCK_H

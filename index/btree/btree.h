@@ -190,9 +190,9 @@ SDB_MUST_USE sdb_status sdb__btree_leaf_read(const struct btree *tree, struct bt
                                              bool before, unsigned most, btree_leaf_fn visit,
                                              void *context, struct btree_leaf *leaf);
 /*
- * Copies at least `most` more of its cells, on the side that a reader goes to, or all (0). False:
- * the leaf has changed since, and the copy is of no use any more: read anew, from a key that was
- * remembered.
+ * Copies `most` more of its cells (fewer if there are no more) on the side that a reader goes to,
+ * or all (0). False: the leaf has changed since, and the copy is of no use any more: read anew,
+ * from a key that was remembered.
  */
 bool sdb__btree_leaf_more(const struct btree *tree, bool before, unsigned most,
                           struct btree_leaf *leaf);

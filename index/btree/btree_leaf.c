@@ -209,11 +209,10 @@ bool sdb__btree_leaf_more(const struct btree *tree, bool before, unsigned most,
     if (!sdb__optimistic_begin(tree->pager, leaf->source.id, &seen) ||
         (seen.word != leaf->source.word && !MUTANT(rest_of_a_changed_leaf_taken)))
         return false;
-    if (most == 0) {
+    if (most == 0)
         copy_whole(leaf, seen.data);
-    } else {
-        if (!copy_cells(leaf, seen.data, before, most)) return false;
-    }
+    else if (!copy_cells(leaf, seen.data, before, most))
+        return false;
     return sdb__optimistic_holds(tree->pager, &seen);
 }
 

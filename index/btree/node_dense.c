@@ -77,6 +77,12 @@ static size_t size_at(const uint8_t *planes, size_t count, size_t i)
     return planes[i] | (size_t)planes[count + i] << 8;
 }
 
+/* Of a cell's payload; an inner cell has none. */
+static size_t payload_at(const struct dense *d, size_t i)
+{
+    return d->head == NODE_VALUE_HEAD ? size_at(d->heads, d->count, i) & 0x3fff : 0;
+}
+
 /* Finds the parts. NULL, or what is wrong: then nothing of *d is of use. */
 static const char *take_apart(const uint8_t *dense, size_t size, uint32_t page_size,
                               struct dense *d)
@@ -94,7 +100,7 @@ static const char *take_apart(const uint8_t *dense, size_t size, uint32_t page_s
     d->suffixes = dense + fixed;
     for (size_t i = 0; i < d->count; i++) {
         suffixes += size_at(d->sizes, d->count, i);
-        if (d->head == NODE_VALUE_HEAD) payloads += size_at(d->heads, d->count, i) & 0x3fff;
+        payloads += payload_at(d, i);
     }
     if (fixed + suffixes + payloads != size) return "its dense form does not add up";
     if (NODE_HEADER + d->fences + d->count * (NODE_SLOT + d->head) + suffixes + payloads >
@@ -117,10 +123,9 @@ const char *sdb__node_from_dense(const uint8_t *dense, size_t size, uint8_t *pag
     memcpy(page, dense, NODE_HEADER);
     memcpy(page + heap, dense + NODE_HEADER, d.fences);
     for (size_t i = 0; i < d.count; i++) {
-        size_t suffix = size_at(d.sizes, d.count, i), payload = 0;
+        size_t suffix = size_at(d.sizes, d.count, i), payload = payload_at(&d, i);
         uint8_t *slot = page + NODE_HEADER + i * NODE_SLOT, *cell;
 
-        if (d.head == NODE_VALUE_HEAD) payload = size_at(d.heads, d.count, i) & 0x3fff;
         heap -= suffix + d.head + payload;
         cell = page + heap;
         memcpy(cell, d.suffixes, suffix);

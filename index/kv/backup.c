@@ -128,8 +128,7 @@ static sdb_status judge_page(struct copy *c, const struct io_op *op, uint64_t id
     if (place_kind(entry.place) == PLACE_PACKED) {
         page = sdb__pack_room_page(c->room, 0);
         memcpy(page, op->memory, op->size);
-        wrong = sdb__unpack(c->room, page, op->size);
-        if (wrong == sdb__unpack_no_memory) return FAIL(SDB_NOMEM, "%s", wrong);
+        TRY(sdb__unpack(c->room, page, op->size, &wrong));
     }
     if (!wrong) wrong = sdb__node_verify(page, c->page_size, id);
     if (wrong) return damaged(c, "page", id, entry.place, wrong);

@@ -180,27 +180,41 @@ static sdb_status load_map(struct verify_run *run)
 
 /* ---- pages -------------------------------------------------------------------------------- */
 
-/* NULL, or what is wrong with a page that was read, which is unpacked. */
-static const char *judge_page(const struct verify_run *run, const struct io_op *op, uint64_t id,
-                              char room[VERIFY_WRONG_ROOM])
+/* NULL, or what is wrong with the bytes that were read for a page. */
+static const char *judge_bytes(const struct io_op *op, uint64_t checksum,
+                               char room[VERIFY_WRONG_ROOM])
 {
-    struct map_entry entry = sdb__map_get(&run->map, id);
-    const char *wrong = NULL;
-
     if (op->status != SDB_OK) {
         (void)sdb__io_fail(op);
         (void)snprintf(room, VERIFY_WRONG_ROOM, "cannot be read (%s)", sdb_errmsg());
         return room;
     }
     if (op->done < op->size) return "cannot be read (the file ends in it)";
-    if (sdb__digest(op->memory, op->size, 0) != entry.checksum)
+    if (sdb__digest(op->memory, op->size, 0) != checksum)
         return "is damaged (its checksum does not match)";
+    return NULL;
+}
+
+/*
+ * *out_wrong: NULL, or what is wrong with a page that was read, which is unpacked. SDB_NOMEM: it
+ * could not be told.
+ */
+static sdb_status judge_page(const struct verify_run *run, const struct io_op *op, uint64_t id,
+                             char room[VERIFY_WRONG_ROOM], const char **out_wrong)
+{
+    struct map_entry entry = sdb__map_get(&run->map, id);
+    const char *wrong = NULL;
+
+    if (op->status == SDB_NOMEM) return SDB_NOMEM;
+    *out_wrong = judge_bytes(op, entry.checksum, room);
+    if (*out_wrong) return SDB_OK;
     if (place_kind(entry.place) == PLACE_PACKED)
-        wrong = sdb__unpack(run->room, op->memory, op->size);
+        TRY(sdb__unpack(run->room, op->memory, op->size, &wrong));
     if (!wrong) wrong = sdb__node_verify(op->memory, run->page_size, id);
-    if (!wrong) return NULL;
+    if (!wrong) return SDB_OK;
     (void)snprintf(room, VERIFY_WRONG_ROOM, "is damaged (%s)", wrong);
-    return room;
+    *out_wrong = room;
+    return SDB_OK;
 }
 
 static struct io_op read_of(const struct verify_run *run, uint64_t id, uint8_t *page)
@@ -218,9 +232,7 @@ sdb_status sdb__verify_page(struct verify_run *run, uint64_t id, uint8_t *page,
     struct io_op op = read_of(run, id, page);
 
     (void)!sdb__io_run(run->queue, &op, 1);
-    if (op.status == SDB_NOMEM) return SDB_NOMEM;
-    *out_wrong = judge_page(run, &op, id, room);
-    return SDB_OK;
+    return judge_page(run, &op, id, room, out_wrong);
 }
 
 /* Reads a batch of pages and notes which are unsound. */
@@ -232,8 +244,10 @@ static sdb_status read_batch(struct verify_run *run, struct io_op *ops, const ui
     if (count == 0) return SDB_OK;
     (void)!sdb__io_run(run->queue, ops, count);
     for (size_t i = 0; i < count; i++) {
-        if (ops[i].status == SDB_NOMEM) return SDB_NOMEM;
-        if (judge_page(run, &ops[i], ids[i], room))
+        const char *wrong;
+
+        TRY(judge_page(run, &ops[i], ids[i], room, &wrong));
+        if (wrong)
             verify_set_bit(run->unsound, ids[i]);
         else
             run->result.pages++;

@@ -50,7 +50,6 @@ static sdb_status take(struct search *s, struct bytes key, enum node_kind kind,
 {
     struct verify_run *run = s->run;
     struct io_op op = {.file = run->what->file, .memory = s->bytes, .kind = IO_READ};
-    const struct dictionary *dictionary;
     uint32_t keyspace, number;
     struct map_entry at;
     sdb_status status;
@@ -77,9 +76,7 @@ static sdb_status take(struct search *s, struct bytes key, enum node_kind kind,
                sdb__digest(s->bytes, op.size, 0) == at.checksum;
     }
     status = sdb__dictionaries_add(&run->dictionaries, number, good ? s->bytes : NULL, op.size, 0,
-                                   &dictionary);
-    /* so that no page that needs it is taken for damaged when there is no memory */
-    if (status == SDB_OK && sdb__dictionary_ready(dictionary) == SDB_NOMEM) return SDB_NOMEM;
+                                   NULL);
     if (status == SDB_EXISTS)
         sdb__verify_problem(run, "the catalog: two dictionaries have the number %u: the database "
                             "cannot be opened; restore a backup", number);

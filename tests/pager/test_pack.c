@@ -48,7 +48,7 @@ static const char *unpack(const uint8_t *from, size_t size)
     ck_assert_ptr_nonnull(alone);
     memset(alone, 0xee, PAGE);
     memcpy(alone, from, size);
-    wrong = sdb__unpack(room, alone, size);
+    OK(sdb__unpack(room, alone, size, &wrong));
     memcpy(back, alone, PAGE);
     free(alone);
     return wrong;
