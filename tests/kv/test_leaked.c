@@ -275,8 +275,8 @@ START_TEST(a_dictionary_that_is_nowhere_does_not_keep_its_keyspace)
     struct stage s = {.io = kv_disk(3), .options = kv_options(4096)};
     struct extent extent;
     sdb_db *db = kv_open(s.io, &s.options);
-    sdb_keyspace *gone = with_dictionary(db);
 
+    (void)with_dictionary(db);
     OK(sdb__pager_extent_detach(db->pager, db->dicts[0].extent, db->dicts[0].size, &extent));
     sdb__pager_extent_release(db->pager, &extent);
     db = kv_reopen(s.io, &s.options, db);
